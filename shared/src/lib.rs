@@ -1,0 +1,16 @@
+//! What the edge worker and the control plane agree on.
+//!
+//! Everything here is a function of its arguments: no I/O, no clock, no
+//! randomness, no async. The same code runs natively and in Wasm.
+
+#[cfg(test)]
+mod golden;
+pub mod header;
+pub mod id;
+pub mod key;
+pub mod policy;
+pub mod provider;
+pub mod sealed;
+pub mod signed_call;
+pub mod snapshot;
+pub mod token;
