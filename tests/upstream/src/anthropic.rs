@@ -1,0 +1,114 @@
+//! Anthropic's API: `POST /v1/messages`, and its answers to `GET /v1/models` and
+//! `GET /v1/models/{id}`.
+
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Finish};
+use crate::content::{Content, Message, Turn};
+use crate::exchange::Exchange;
+use crate::reply::{Events, Reply, event};
+use crate::script::{Model, Script};
+
+const MODELS: [&str; 2] = ["claude-example", "claude-example-mini"];
+
+#[derive(Deserialize)]
+struct Request {
+    model: Model,
+    /// Required, as Anthropic has it.
+    max_tokens: usize,
+    messages: Vec<Message>,
+    system: Option<Content>,
+    stream: Option<bool>,
+}
+
+pub(crate) async fn messages(exchange: Exchange) -> Response {
+    exchange.answer(|request, _options| Ok(reply(request))).await
+}
+
+pub(crate) fn models() -> Reply {
+    let data: Vec<Value> = MODELS.iter().map(|id| object(id)).collect();
+    Reply::Json(
+        json!({"data": data, "has_more": false, "first_id": MODELS.first(), "last_id": MODELS.last()}),
+    )
+}
+
+/// Any name is a model here.
+pub(crate) fn model(id: &str) -> Reply {
+    Reply::Json(object(id))
+}
+
+fn object(id: &str) -> Value {
+    json!({"type": "model", "id": id, "display_name": id, "created_at": "2023-11-14T22:13:20Z"})
+}
+
+fn reply(request: Request) -> (Script, Reply) {
+    let Request { model, max_tokens, messages, system, stream } = request;
+    let mut turns: Vec<Turn> = system.map(Content::into_text).map(Turn::other).into_iter().collect();
+    turns.extend(messages.into_iter().map(Turn::from));
+    let answer = Answer::compose(&model, &turns, Some(max_tokens));
+    let reply = if stream == Some(true) {
+        Reply::Events(events(&model, answer))
+    } else {
+        let mut message = message(&model, &answer);
+        message["content"] = json!([{"type": "text", "text": answer.text()}]);
+        message["stop_reason"] = json!(stop_reason(answer.finish));
+        message["usage"]["output_tokens"] = json!(answer.usage.output);
+        Reply::Json(message)
+    };
+    (model.script, reply)
+}
+
+/// The message as it starts: no content yet, and one output token, as Anthropic reports it.
+fn message(model: &Model, answer: &Answer) -> Value {
+    json!({
+        "id": format!("msg_{}", answer.id),
+        "type": "message",
+        "role": "assistant",
+        "model": model.name,
+        "content": [],
+        "stop_reason": null,
+        "stop_sequence": null,
+        "usage": {
+            "input_tokens": answer.usage.input,
+            "cache_creation_input_tokens": 0,
+            "cache_read_input_tokens": 0,
+            "output_tokens": 1,
+            "service_tier": "standard",
+        },
+    })
+}
+
+fn events(model: &Model, answer: Answer) -> Events {
+    let head = [
+        json!({"type": "message_start", "message": message(model, &answer)}),
+        json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        json!({"type": "ping"}),
+    ];
+    let tail = [
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({
+            "type": "message_delta",
+            "delta": {"stop_reason": stop_reason(answer.finish), "stop_sequence": null},
+            "usage": {"output_tokens": answer.usage.output},
+        }),
+        json!({"type": "message_stop"}),
+    ];
+    let deltas = answer.words.into_iter().map(|word| {
+        event(&json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}))
+    });
+    Events {
+        content_type: "text/event-stream; charset=utf-8",
+        head: head.iter().map(event).collect(),
+        deltas: Box::new(deltas),
+        tail: tail.iter().map(event).collect(),
+    }
+}
+
+fn stop_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "end_turn",
+        Finish::Length => "max_tokens",
+    }
+}

@@ -1,0 +1,19 @@
+//! A deterministic stand-in for the LLM providers: it speaks the wire formats of `OpenAI`, Anthropic
+//! and Gemini on one port, answers the same request with the same words, writes down what reached
+//! it, and misbehaves when it is asked to. The README has the routes and the model options.
+
+mod answer;
+mod anthropic;
+mod content;
+mod control;
+mod error;
+mod exchange;
+mod fault;
+mod gemini;
+mod openai;
+mod record;
+mod reply;
+mod script;
+mod server;
+
+pub use server::{Options, router, serve, serve_until};

@@ -1,0 +1,144 @@
+//! `POST /v1/chat/completions`
+
+use std::iter;
+
+use axum::body::Bytes;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::answer::{Answer, Finish, Usage};
+use crate::content::{Message, Turn};
+use crate::exchange::Exchange;
+use crate::reply::{Events, Reply, data};
+use crate::script::{Model, Script};
+use crate::server::Options;
+
+#[derive(Deserialize)]
+struct Request {
+    model: Model,
+    messages: Vec<Message>,
+    stream: Option<bool>,
+    stream_options: Option<StreamOptions>,
+    max_tokens: Option<usize>,
+    max_completion_tokens: Option<usize>,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    include_usage: Option<bool>,
+}
+
+pub(crate) async fn chat(exchange: Exchange) -> Response {
+    exchange.answer(|request, options| Ok(reply(request, options))).await
+}
+
+/// A stream that answers nobody in particular.
+pub(crate) fn stream(model: &Model, options: Options) -> Reply {
+    Reply::Events(events(model, Answer::compose(model, &[], None), options, false))
+}
+
+fn reply(request: Request, options: Options) -> (Script, Reply) {
+    let Request { model, messages, stream, stream_options, max_tokens, max_completion_tokens } = request;
+    let turns: Vec<Turn> = messages.into_iter().map(Turn::from).collect();
+    let answer = Answer::compose(&model, &turns, max_completion_tokens.or(max_tokens));
+    let reply = if stream == Some(true) {
+        let include_usage = stream_options.and_then(|options| options.include_usage) == Some(true);
+        Reply::Events(events(&model, answer, options, include_usage))
+    } else {
+        Reply::Json(completion(&model, &answer, options))
+    };
+    (model.script, reply)
+}
+
+fn completion(model: &Model, answer: &Answer, options: Options) -> Value {
+    json!({
+        "id": format!("chatcmpl-{}", answer.id),
+        "object": "chat.completion",
+        "created": options.created,
+        "model": model.name,
+        "choices": [{
+            "index": 0,
+            "message": {"role": "assistant", "content": answer.text(), "refusal": null, "annotations": []},
+            "logprobs": null,
+            "finish_reason": finish_reason(answer.finish),
+        }],
+        "usage": usage(answer.usage),
+        "service_tier": "default",
+        "system_fingerprint": "fp_example",
+    })
+}
+
+fn events(model: &Model, answer: Answer, options: Options, include_usage: bool) -> Events {
+    let chunk = Chunk {
+        id: format!("chatcmpl-{}", answer.id),
+        model: model.name.clone(),
+        created: options.created,
+        include_usage,
+    };
+    let head = chunk.choice(&json!({"role": "assistant", "content": "", "refusal": null}), None);
+    let mut tail = vec![chunk.choice(&json!({}), Some(finish_reason(answer.finish)))];
+    tail.extend(include_usage.then(|| chunk.frame(&json!([]), &usage(answer.usage))));
+    tail.push(Bytes::from_static(b"data: [DONE]\n\n"));
+    let words = answer.words.into_iter();
+    Events {
+        content_type: "text/event-stream; charset=utf-8",
+        head: iter::once(head).collect(),
+        deltas: Box::new(words.map(move |word| chunk.choice(&json!({"content": word}), None))),
+        tail,
+    }
+}
+
+/// What every chunk of a stream repeats.
+struct Chunk {
+    id: String,
+    model: String,
+    created: u64,
+    include_usage: bool,
+}
+
+impl Chunk {
+    fn choice(&self, delta: &Value, finish_reason: Option<&str>) -> Bytes {
+        let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
+        self.frame(&json!([choice]), &Value::Null)
+    }
+
+    /// Where usage was asked for, every chunk has the field, and only the last one a value in it.
+    fn frame(&self, choices: &Value, usage: &Value) -> Bytes {
+        let mut body = json!({
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "service_tier": "default",
+            "system_fingerprint": "fp_example",
+            "choices": choices,
+        });
+        if self.include_usage {
+            body["usage"] = usage.clone();
+        }
+        data(&body)
+    }
+}
+
+fn finish_reason(finish: Finish) -> &'static str {
+    match finish {
+        Finish::Stop => "stop",
+        Finish::Length => "length",
+    }
+}
+
+fn usage(usage: Usage) -> Value {
+    json!({
+        "prompt_tokens": usage.input,
+        "completion_tokens": usage.output,
+        "total_tokens": usage.total(),
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {
+            "reasoning_tokens": 0,
+            "audio_tokens": 0,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    })
+}
