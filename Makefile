@@ -1,0 +1,62 @@
+# The commands of this project; the README says what each does.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help run test check bench soak deploy build tools sdk
+
+# The Node that wrangler needs comes with `npm ci`.
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+
+EDGE_SOURCES := $(shell find edge/src shared/src -type f) edge/Cargo.toml shared/Cargo.toml Cargo.toml Cargo.lock rust-toolchain.toml
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile
+
+run: build ## the whole system on this machine, with a demo project and token
+	@exec node scripts/run.mjs
+
+build: tools node_modules/.package-lock.json edge/build/index.js
+	cargo build --locked -p control-plane -p example-upstream
+
+test: build sdk ## every test
+	cargo test --locked --workspace
+
+check: tools node_modules/.package-lock.json ## format, lints, dependency policy, boundaries
+	@scripts/tools.sh check
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked -p edge --target wasm32-unknown-unknown -- -D warnings
+	scripts/check-dependencies.sh
+	scripts/check-boundaries.sh
+
+bench: build sdk ## the benchmarks, each beside its floor or peer
+	cargo build --locked --release -p control-plane -p latchkey-tests
+	target/release/bench
+
+soak: ## the long fault and load tests
+	@echo "There are no long tests yet: every test there is runs in make test."
+
+deploy: build ## deploy the edge
+	@node scripts/deploy.mjs
+
+tools:
+	@scripts/tools.sh build
+
+sdk: tests/sdk/node_modules/.package-lock.json tests/sdk/.venv/installed
+
+node_modules/.package-lock.json: package-lock.json
+	npm ci
+	@touch $@
+
+tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json node_modules/.package-lock.json
+	npm ci --prefix tests/sdk
+	@touch $@
+
+tests/sdk/.venv/installed: tests/sdk/requirements.txt
+	@scripts/python.sh
+	tests/sdk/.venv/bin/pip install --quiet --require-hashes -r tests/sdk/requirements.txt
+	@touch $@
+
+edge/build/index.js: $(EDGE_SOURCES) scripts/build-edge.sh | tools node_modules/.package-lock.json
+	scripts/build-edge.sh
+	@touch $@

@@ -1,0 +1,120 @@
+//! The management API. This page holds the route table and the middleware order.
+//!
+//! A handler parses, calls one function of the domain, and encodes. Each takes
+//! a [`auth::Manager`], of which only a request with a right management token
+//! gets one, or [`auth::Anyone`], which says that it needs none.
+
+mod audit;
+mod auth;
+mod client;
+mod credentials;
+mod error;
+mod extract;
+mod health;
+mod list;
+mod projects;
+mod providers;
+mod respond;
+mod serve;
+mod snapshot;
+mod time;
+mod tokens;
+
+pub use auth::ManagementTokens;
+pub use axum::Router;
+pub use client::TrustedProxies;
+pub use serve::serve;
+
+use crate::domain::Domain;
+use crate::store::Store;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::header;
+use axum::middleware;
+use axum::response::IntoResponse;
+use std::sync::Arc;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// 1 MB: the largest body read.
+const MAX_BODY: usize = 1024 * 1024;
+
+/// What handlers work with.
+#[derive(Clone, Debug)]
+pub struct Api {
+    domain: Domain,
+    tokens: Arc<ManagementTokens>,
+    proxies: Arc<TrustedProxies>,
+    openapi: Arc<str>,
+}
+
+/// The whole service.
+pub fn router(domain: Domain, tokens: ManagementTokens, proxies: TrustedProxies) -> Router {
+    let (router, document) = routes().split_for_parts();
+    // A document made of strings and numbers can always be written.
+    let openapi = document.to_json().unwrap_or_default().into();
+    let api = Api { domain, tokens: Arc::new(tokens), proxies: Arc::new(proxies), openapi };
+    router
+        .fallback(error::unknown_path)
+        .method_not_allowed_fallback(error::unknown_method)
+        .with_state(api)
+        // Innermost first: the body is limited before anything reads it; the
+        // outermost gives the request its id, bounds its time, logs it, and
+        // turns every error, also those of the layers below, into one shape.
+        .layer(DefaultBodyLimit::max(MAX_BODY))
+        .layer(middleware::from_fn(respond::respond))
+}
+
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::get, projects::patch))
+        .routes(routes!(projects::revoke_tokens))
+        .routes(routes!(credentials::list, credentials::create))
+        .routes(routes!(credentials::patch, credentials::delete))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::get, tokens::patch, tokens::revoke))
+        .routes(routes!(providers::list))
+        .routes(routes!(providers::get, providers::put, providers::delete))
+        .routes(routes!(snapshot::status))
+        .routes(routes!(snapshot::publish))
+        .routes(routes!(audit::list))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(openapi))
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Latchkey management API", description = "Projects, withering tokens, provider keys, providers."),
+    components(schemas(error::ErrorBody)),
+    security(("management_token" = [])),
+    modifiers(&ManagementToken)
+)]
+struct Document;
+
+struct ManagementToken;
+
+impl Modify for ManagementToken {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("management_token", scheme);
+    }
+}
+
+/// This document.
+#[utoipa::path(get, path = "/openapi.json", tag = "service", security(()),
+    responses((status = 200, description = "OpenAPI", content_type = "application/json")))]
+async fn openapi(_: auth::Anyone, State(api): State<Api>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], api.openapi.to_string())
+}
+
+impl Api {
+    fn store(&self) -> &Store {
+        &self.domain.store
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,189 @@
+//! `/manage/projects`
+
+use super::Api;
+use super::auth::Manager;
+use super::error::{ErrorBody, Result};
+use super::extract::{Body, Path, Query, present};
+use super::list::{List, Paging};
+use super::time::Timestamp;
+use crate::domain::projects as domain;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use shared::snapshot::config;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Project {
+    id: Uuid,
+    name: String,
+    /// The provider behind `/v1/...` at the edge.
+    default_provider: String,
+    is_active: bool,
+    /// Tokens issued earlier are revoked; null = none.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    tokens_valid_from: Option<Timestamp>,
+    on_stale: OnStale,
+    /// Seconds.
+    max_snapshot_age: u64,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    deactivated_at: Option<Timestamp>,
+}
+
+/// What the edge does when its snapshot is older than `max_snapshot_age`.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum OnStale {
+    Serve,
+    Deny,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewProject {
+    /// Unique, 1 to 200 characters.
+    name: String,
+    /// `openai` unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    default_provider: Option<String>,
+    /// `serve` unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    on_stale: Option<OnStale>,
+    /// Seconds; a day unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    max_snapshot_age: Option<u64>,
+}
+
+/// What is given is changed.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ProjectPatch {
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    name: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    default_provider: Option<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    is_active: Option<bool>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    on_stale: Option<OnStale>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    max_snapshot_age: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Revoked {
+    /// How many tokens were still valid.
+    revoked_count: u64,
+}
+
+/// All projects, newest first.
+#[utoipa::path(get, path = "/manage/projects", tag = "projects", params(Paging),
+    responses((status = 200, body = List<Project>)))]
+pub(super) async fn list(
+    _: Manager,
+    State(api): State<Api>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<Project>>> {
+    let page = api.domain.list_projects(&paging.into()).await?;
+    Ok(Json(List::from(page, Project::from)))
+}
+
+/// Creates a project.
+#[utoipa::path(post, path = "/manage/projects", tag = "projects", request_body = NewProject,
+    responses((status = 201, body = Project), (status = 409, description = "The name is taken", body = ErrorBody)))]
+pub(super) async fn create(
+    manager: Manager,
+    State(api): State<Api>,
+    Body(new): Body<NewProject>,
+) -> Result<(StatusCode, Json<Project>)> {
+    let project = api.domain.create_project(manager.act(), new.into()).await?;
+    Ok((StatusCode::CREATED, Json(project.into())))
+}
+
+/// One project.
+#[utoipa::path(get, path = "/manage/projects/{id}", tag = "projects", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Project), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(_: Manager, State(api): State<Api>, Path(id): Path<Uuid>) -> Result<Json<Project>> {
+    Ok(Json(api.domain.get_project(id).await?.into()))
+}
+
+/// Changes a project. It is not deleted but deactivated: `{"is_active": false}`.
+#[utoipa::path(patch, path = "/manage/projects/{id}", tag = "projects", params(("id" = Uuid, Path)),
+    request_body = ProjectPatch,
+    responses((status = 200, body = Project), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+pub(super) async fn patch(
+    manager: Manager,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+    Body(patch): Body<ProjectPatch>,
+) -> Result<Json<Project>> {
+    Ok(Json(api.domain.patch_project(manager.act(), id, patch.into()).await?.into()))
+}
+
+/// Revokes all tokens that the project has, at once.
+#[utoipa::path(post, path = "/manage/projects/{id}/tokens/revoke", tag = "tokens", params(("id" = Uuid, Path)),
+    responses((status = 200, body = Revoked), (status = 404, body = ErrorBody)))]
+pub(super) async fn revoke_tokens(
+    manager: Manager,
+    State(api): State<Api>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<Revoked>> {
+    let revoked_count = api.domain.revoke_tokens(manager.act(), id).await?;
+    Ok(Json(Revoked { revoked_count }))
+}
+
+impl From<domain::Project> for Project {
+    fn from(project: domain::Project) -> Self {
+        Self {
+            id: project.id,
+            name: project.name,
+            default_provider: project.default_provider,
+            is_active: project.is_active,
+            tokens_valid_from: Some(project.tokens_valid_from).filter(|&at| at != 0).map(Timestamp),
+            on_stale: match project.on_stale {
+                config::OnStale::Serve => OnStale::Serve,
+                config::OnStale::Deny => OnStale::Deny,
+            },
+            max_snapshot_age: project.max_snapshot_age,
+            created_at: Timestamp(project.created_at),
+            updated_at: Timestamp(project.updated_at),
+            deactivated_at: project.deactivated_at.map(Timestamp),
+        }
+    }
+}
+
+impl From<OnStale> for config::OnStale {
+    fn from(on_stale: OnStale) -> Self {
+        match on_stale {
+            OnStale::Serve => Self::Serve,
+            OnStale::Deny => Self::Deny,
+        }
+    }
+}
+
+impl From<NewProject> for domain::NewProject {
+    fn from(NewProject { name, default_provider, on_stale, max_snapshot_age }: NewProject) -> Self {
+        Self { name, default_provider, on_stale: on_stale.map(Into::into), max_snapshot_age }
+    }
+}
+
+impl From<ProjectPatch> for domain::ProjectPatch {
+    fn from(patch: ProjectPatch) -> Self {
+        let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age } = patch;
+        Self { name, default_provider, is_active, on_stale: on_stale.map(Into::into), max_snapshot_age }
+    }
+}

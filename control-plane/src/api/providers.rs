@@ -1,0 +1,232 @@
+//! `/manage/providers`
+
+use super::Api;
+use super::auth::Manager;
+use super::error::{ApiError, ErrorBody, Result};
+use super::extract::{Body, Path, Query, present};
+use super::list::{List, Paging};
+use super::time::Timestamp;
+use crate::domain::{self as rules, providers as domain};
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use shared::{policy, provider};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Provider {
+    name: String,
+    base_url: String,
+    auth: Auth,
+    api: ApiKind,
+    allowed_endpoints: Vec<EndpointRule>,
+    default_headers: BTreeMap<String, String>,
+    allowed_headers: Vec<String>,
+    timeouts: TimeoutsShown,
+    is_built_in: bool,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+    #[schema(value_type = String, format = DateTime)]
+    updated_at: Timestamp,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ProviderPut {
+    #[serde(flatten)]
+    provider: Provider,
+    /// Credentials that the new origin has deactivated; confirm each with PATCH `{"is_active": true}`.
+    credentials_deactivated: u64,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewProvider {
+    /// https; http only to a loopback address.
+    #[schema(example = "https://api.example.com")]
+    base_url: String,
+    auth: Auth,
+    api: ApiKind,
+    /// What may be called; everything else is denied.
+    allowed_endpoints: Vec<EndpointRule>,
+    /// Set on every request to the provider.
+    #[serde(default)]
+    default_headers: BTreeMap<String, String>,
+    /// Of `openai-organization` and `openai-project`, those that clients may send.
+    #[serde(default)]
+    allowed_headers: Vec<String>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    timeouts: Option<Timeouts>,
+}
+
+/// The header in which the provider expects its key.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Auth {
+    #[schema(example = "authorization")]
+    header: String,
+    /// Precedes the key, its space included.
+    #[serde(default)]
+    #[schema(example = "Bearer ")]
+    prefix: String,
+}
+
+/// Whose API it speaks: it decides the shape of errors.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ApiKind {
+    #[serde(rename = "openai")]
+    OpenAi,
+    Anthropic,
+    Gemini,
+}
+
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndpointRule {
+    #[schema(example = json!(["POST"]))]
+    methods: Vec<String>,
+    /// `*` stays within a segment, `**` crosses segments.
+    #[schema(example = "/v1/chat/completions")]
+    path: String,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Timeouts {
+    /// Until the provider's response headers; 60000 unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    first_byte_ms: Option<u32>,
+    // Known names that nothing enforces yet.
+    #[serde(default)]
+    #[schema(ignore)]
+    idle_ms: Option<IgnoredAny>,
+    #[serde(default)]
+    #[schema(ignore)]
+    total_ms: Option<IgnoredAny>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct TimeoutsShown {
+    first_byte_ms: u32,
+}
+
+/// All providers, by name.
+#[utoipa::path(get, path = "/manage/providers", tag = "providers", params(Paging),
+    responses((status = 200, body = List<Provider>)))]
+pub(super) async fn list(
+    _: Manager,
+    State(api): State<Api>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<List<Provider>>> {
+    let page = api.domain.list_providers(&paging.into()).await?;
+    Ok(Json(List::from(page, Provider::from)))
+}
+
+/// One provider.
+#[utoipa::path(get, path = "/manage/providers/{name}", tag = "providers", params(("name" = String, Path)),
+    responses((status = 200, body = Provider), (status = 404, body = ErrorBody)))]
+pub(super) async fn get(
+    _: Manager,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<Json<Provider>> {
+    Ok(Json(api.domain.get_provider(&name).await?.into()))
+}
+
+/// Creates or replaces a provider. A new origin deactivates its credentials until each is confirmed.
+#[utoipa::path(put, path = "/manage/providers/{name}", tag = "providers", params(("name" = String, Path)),
+    request_body = NewProvider,
+    responses((status = 200, description = "Replaced", body = ProviderPut),
+        (status = 201, description = "Created", body = ProviderPut),
+        (status = 422, description = "A timeout that is not enforced yet", body = ErrorBody)))]
+pub(super) async fn put(
+    manager: Manager,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+    Body(new): Body<NewProvider>,
+) -> Result<(StatusCode, Json<ProviderPut>)> {
+    let put = api.domain.put_provider(manager.act(), new.named(name)?).await?;
+    let status = if put.is_new { StatusCode::CREATED } else { StatusCode::OK };
+    let credentials_deactivated = put.credentials_deactivated;
+    Ok((status, Json(ProviderPut { provider: put.stored.into(), credentials_deactivated })))
+}
+
+/// Deletes a provider that nothing uses.
+#[utoipa::path(delete, path = "/manage/providers/{name}", tag = "providers", params(("name" = String, Path)),
+    responses((status = 204, description = "Deleted"), (status = 404, body = ErrorBody),
+        (status = 409, description = "Built in, or in use", body = ErrorBody)))]
+pub(super) async fn delete(
+    manager: Manager,
+    State(api): State<Api>,
+    Path(name): Path<String>,
+) -> Result<StatusCode> {
+    api.domain.delete_provider(manager.act(), &name).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl NewProvider {
+    fn named(self, name: String) -> Result<provider::Provider> {
+        let endpoints = self.allowed_endpoints.into_iter();
+        Ok(provider::Provider {
+            name,
+            base_url: self.base_url,
+            auth: provider::Auth { header: self.auth.header, prefix: self.auth.prefix },
+            api: match self.api {
+                ApiKind::OpenAi => provider::Api::OpenAi,
+                ApiKind::Anthropic => provider::Api::Anthropic,
+                ApiKind::Gemini => provider::Api::Gemini,
+            },
+            allowed_endpoints: endpoints
+                .map(|EndpointRule { methods, path }| policy::EndpointRule { methods, path })
+                .collect(),
+            default_headers: self.default_headers,
+            allowed_headers: self.allowed_headers,
+            timeouts: self.timeouts.map_or_else(|| Ok(provider::Timeouts::default()), TryInto::try_into)?,
+        })
+    }
+}
+
+impl TryFrom<Timeouts> for provider::Timeouts {
+    type Error = ApiError;
+
+    fn try_from(Timeouts { first_byte_ms, idle_ms, total_ms }: Timeouts) -> Result<Self> {
+        if idle_ms.is_some() {
+            return Err(rules::Error::NotSupported("timeouts.idle_ms").into());
+        }
+        if total_ms.is_some() {
+            return Err(rules::Error::NotSupported("timeouts.total_ms").into());
+        }
+        Ok(first_byte_ms.map_or_else(Self::default, |first_byte_ms| Self { first_byte_ms }))
+    }
+}
+
+impl From<domain::StoredProvider> for Provider {
+    fn from(stored: domain::StoredProvider) -> Self {
+        let domain::StoredProvider { provider: shown, is_built_in, created_at, updated_at } = stored;
+        let endpoints = shown.allowed_endpoints.into_iter();
+        Self {
+            name: shown.name,
+            base_url: shown.base_url,
+            auth: Auth { header: shown.auth.header, prefix: shown.auth.prefix },
+            api: match shown.api {
+                provider::Api::OpenAi => ApiKind::OpenAi,
+                provider::Api::Anthropic => ApiKind::Anthropic,
+                provider::Api::Gemini => ApiKind::Gemini,
+            },
+            allowed_endpoints: endpoints
+                .map(|policy::EndpointRule { methods, path }| EndpointRule { methods, path })
+                .collect(),
+            default_headers: shown.default_headers,
+            allowed_headers: shown.allowed_headers,
+            timeouts: TimeoutsShown { first_byte_ms: shown.timeouts.first_byte_ms },
+            is_built_in,
+            created_at: Timestamp(created_at),
+            updated_at: Timestamp(updated_at),
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! The running service: what is started, in which order, and how it ends.
+
+use crate::api::{self, ManagementTokens, TrustedProxies};
+use crate::clock;
+use crate::config::Config;
+use crate::domain::{self, Act, Domain};
+use crate::snapshot::{self, PublisherSettings};
+use crate::store::{self, Store, migrate};
+use crate::vault::Vault;
+use shared::snapshot::signed::SnapshotSigner;
+use shared::token::TagKeys;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+#[derive(Debug, Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Migrate(#[from] migrate::Failure),
+    #[error("the database cannot be opened: {0}; check DATABASE_URL")]
+    Database(#[from] store::Error),
+    #[error("the built-in providers cannot be stored: {0}")]
+    Seed(#[from] domain::Error),
+    #[error("cannot listen on {0}: {1}; choose another LISTEN_ADDR, or end what uses it")]
+    Listen(SocketAddr, #[source] std::io::Error),
+}
+
+/// Started, bound, and not yet serving.
+#[derive(Debug)]
+pub struct App {
+    listener: TcpListener,
+    router: api::Router,
+    store: Store,
+    publisher: JoinHandle<()>,
+    end_publisher: watch::Sender<bool>,
+}
+
+impl App {
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let applied = migrate::up(&config.database_url).await?;
+        if !applied.is_empty() {
+            tracing::info!(?applied, "migrations applied");
+        }
+        let store = Store::connect(&config.database_url).await?;
+        // Before anything that runs by itself, so that a port in use leaves nothing behind.
+        let listener = TcpListener::bind(config.listen_addr)
+            .await
+            .map_err(|error| StartError::Listen(config.listen_addr, error))?;
+        let (end_publisher, shutdown) = watch::channel(false);
+        let (snapshot, publisher) = snapshot::start(publisher_settings(&config), store.clone(), shutdown);
+        let domain = Domain {
+            store: store.clone(),
+            snapshot,
+            tags: TagKeys::from(&config.keys.token_tag),
+            vault: Arc::new(Vault {
+                deployment_id: config.deployment_id,
+                at_rest: config.keys.encryption,
+                edge: config.keys.edge_credential,
+            }),
+            allow_private_upstreams: config.network.allow_private_upstreams,
+        };
+        domain.seed_providers(&Act::system(clock::now())).await?;
+        let tokens = ManagementTokens::new(config.management_tokens);
+        let router = api::router(domain, tokens, TrustedProxies::new(config.network.trusted_proxies));
+        Ok(Self { listener, router, store, publisher, end_publisher })
+    }
+
+    /// Where it listens; the real port if port 0 was asked for.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `stop` ends; then finishes the requests in flight, lets the
+    /// publisher tell what it still has, and closes the database.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
+        let result = api::serve(self.listener, self.router, stop).await;
+        self.end_publisher.send(true).ok();
+        if let Err(error) = self.publisher.await {
+            tracing::error!(%error, "the publisher failed");
+        }
+        self.store.close().await;
+        tracing::info!("stopped");
+        result
+    }
+}
+
+fn publisher_settings(config: &Config) -> PublisherSettings {
+    PublisherSettings {
+        deployment_id: config.deployment_id.clone(),
+        kv_api_base: config.kv.api_base.clone(),
+        kv_namespace_id: config.kv.namespace_id.clone(),
+        cloudflare_api_token: config
+            .kv
+            .api_token
+            .as_ref()
+            .map(|token| Zeroizing::new(token.reveal().to_owned())),
+        signer: Arc::new(SnapshotSigner::new(config.keys.snapshot_signing.primary().bytes())),
+        heartbeat: config.publisher.heartbeat,
+        settle: config.publisher.settle,
+    }
+}

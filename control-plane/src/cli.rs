@@ -1,0 +1,94 @@
+//! The `latchkey` command.
+
+mod keygen;
+mod migrate;
+mod serve;
+mod token;
+
+use crate::config::ConfigError;
+use clap::{Parser, Subcommand};
+use std::fmt::Display;
+use std::process::ExitCode;
+
+/// Latchkey's control plane.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey", version, about)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the control plane; its configuration is in the environment
+    Serve,
+    /// Print new keys, all that are needed, as a dotenv file
+    Keygen,
+    /// Look at withering tokens
+    #[command(subcommand)]
+    Token(token::Command),
+    /// Bring the database to another version of its schema
+    #[command(subcommand)]
+    Migrate(migrate::Command),
+}
+
+/// Why a command failed; the message says what to do.
+#[derive(Debug)]
+pub struct Failure {
+    message: String,
+    code: u8,
+}
+
+impl Failure {
+    fn new(message: impl Display) -> Self {
+        Self { message: message.to_string(), code: 1 }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { message: error.to_string(), code: 2 }
+    }
+}
+
+impl Cli {
+    pub fn run(self) -> ExitCode {
+        match self.command.run() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(Failure { message, code }) => {
+                complain(&message);
+                ExitCode::from(code)
+            }
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> Result<(), Failure> {
+        match self {
+            Self::Serve => serve::run(),
+            Self::Keygen => keygen::run(),
+            Self::Token(command) => token::run(&command),
+            Self::Migrate(command) => migrate::run(&command),
+        }
+    }
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Runtime::new().map_err(Failure::new)?;
+    Ok(runtime.block_on(future))
+}
+
+/// A line of a command's result.
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+fn print(line: impl Display) {
+    println!("{line}");
+}
+
+fn complain(message: &str) {
+    eprintln!("latchkey: {message}");
+}

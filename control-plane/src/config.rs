@@ -1,0 +1,299 @@
+//! Configuration: read once from the environment, typed. Everything that is
+//! missing or wrong is reported together.
+
+mod reader;
+
+pub use reader::ConfigError;
+
+use crate::domain::upstream::is_loopback;
+use crate::secret::Secret;
+use ipnet::IpNet;
+use reader::Reader;
+use shared::key::KeyRing;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use url::Url;
+
+/// What `latchkey serve` needs.
+#[derive(Debug)]
+pub struct Config {
+    /// `LISTEN_ADDR`, default `127.0.0.1:8080`; port 0 takes a free one.
+    pub listen_addr: SocketAddr,
+    /// `DATABASE_URL`, default `sqlite://latchkey.db?mode=rwc`.
+    pub database_url: String,
+    /// `DEPLOYMENT_ID`, default `default`: snapshots and sealed credentials of another are refused.
+    pub deployment_id: String,
+    /// `MANAGEMENT_TOKEN`, required: at least 32 characters; two, separated by a comma, for rotation.
+    pub management_tokens: Vec<Secret>,
+    pub keys: Keys,
+    pub kv: Kv,
+    pub publisher: Publisher,
+    pub network: Network,
+    pub log: Log,
+}
+
+/// Each is 32 bytes in base64; several, separated by commas, for rotation: the first makes, all are accepted.
+#[derive(Debug)]
+pub struct Keys {
+    /// `ENCRYPTION_KEY`, required: seals provider keys in the database.
+    pub encryption: KeyRing,
+    /// `SNAPSHOT_SIGNING_KEY`, required: signs what is published.
+    pub snapshot_signing: KeyRing,
+    /// `EDGE_CREDENTIAL_KEY`, required: seals provider keys for the edge.
+    pub edge_credential: KeyRing,
+    /// `TOKEN_TAG_KEY`, required: tags withering tokens.
+    pub token_tag: KeyRing,
+    /// `EDGE_INGEST_KEY`, required: signs calls between edge and control plane.
+    pub edge_ingest: KeyRing,
+}
+
+#[derive(Debug)]
+pub struct Kv {
+    /// `KV_API_BASE`, default Cloudflare's API for the account `CLOUDFLARE_ACCOUNT_ID`.
+    pub api_base: Url,
+    /// `KV_NAMESPACE_ID`, required.
+    pub namespace_id: String,
+    /// `CLOUDFLARE_API_TOKEN`, required unless the base is a loopback address.
+    pub api_token: Option<Secret>,
+}
+
+#[derive(Debug)]
+pub struct Publisher {
+    /// `SNAPSHOT_HEARTBEAT`, seconds, default 60: the manifest is signed anew this often.
+    pub heartbeat: Duration,
+    /// `SNAPSHOT_SETTLE`, seconds, default 90: how long an object is in KV before a manifest names it.
+    pub settle: Duration,
+}
+
+#[derive(Debug)]
+pub struct Network {
+    /// `ALLOW_PRIVATE_UPSTREAMS`, default `false`: providers may have loopback and private addresses.
+    pub allow_private_upstreams: bool,
+    /// `TRUSTED_PROXIES`, default none: addresses or networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// `LOG_FORMAT`, `text` (default) or `json`.
+    pub format: LogFormat,
+    /// `LOG_LEVEL`, default `info`: error, warn, info, debug or trace, or directives such as `info,sqlx=debug`.
+    pub level: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+impl Config {
+    /// Reads all variables through `get`, which answers as the environment does.
+    pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut reader = Reader::new(get);
+        let config = read(&mut reader);
+        reader.finish(config)
+    }
+}
+
+/// `DATABASE_URL` alone, for `latchkey migrate`.
+pub fn database_url(get: &dyn Fn(&str) -> Option<String>) -> Result<String, ConfigError> {
+    let mut reader = Reader::new(get);
+    let url = read_database_url(&mut reader);
+    reader.finish(url)
+}
+
+/// `TOKEN_TAG_KEY` alone, when set, for `latchkey token inspect`.
+pub fn token_tag_key(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<KeyRing>, ConfigError> {
+    let mut reader = Reader::new(get);
+    let keys = match reader.text("TOKEN_TAG_KEY") {
+        None => Some(None),
+        Some(_) => reader.keys("TOKEN_TAG_KEY").map(Some),
+    };
+    reader.finish(keys)
+}
+
+// Every part is read before any is missed, so that one run names all that is wrong.
+fn read(reader: &mut Reader<'_>) -> Option<Config> {
+    refuse_unsupported(reader);
+    let listen_addr =
+        reader.parsed("LISTEN_ADDR", "127.0.0.1:8080", "an address and port such as 127.0.0.1:8080");
+    let database_url = read_database_url(reader);
+    let deployment_id = read_deployment_id(reader);
+    let management_tokens = read_management_tokens(reader);
+    let keys = read_keys(reader);
+    let kv = read_kv(reader);
+    let publisher = read_publisher(reader);
+    let network = read_network(reader);
+    let log = read_log(reader);
+    Some(Config {
+        listen_addr: listen_addr?,
+        database_url: database_url?,
+        deployment_id: deployment_id?,
+        management_tokens: management_tokens?,
+        keys: keys?,
+        kv: kv?,
+        publisher: publisher?,
+        network: network?,
+        log: log?,
+    })
+}
+
+/// What would be ignored is refused.
+fn refuse_unsupported(reader: &mut Reader<'_>) {
+    match reader.text("EVENT_LOG").as_deref() {
+        None | Some("database") => {}
+        Some("redis") => {
+            reader.problem("EVENT_LOG", "`redis` is not supported yet; leave it out or say `database`")
+        }
+        Some(_) => reader.problem("EVENT_LOG", "must be `database`"),
+    }
+    for name in ["REDIS_URL", "METRICS_TOKEN"] {
+        if reader.text(name).is_some() {
+            reader.problem(name, "is not supported yet; leave it out");
+        }
+    }
+}
+
+fn read_database_url(reader: &mut Reader<'_>) -> Option<String> {
+    let url = reader.text("DATABASE_URL").unwrap_or_else(|| "sqlite://latchkey.db?mode=rwc".to_owned());
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        reader.problem("DATABASE_URL", "PostgreSQL is not supported yet; use sqlite://latchkey.db?mode=rwc");
+        None
+    } else if url.starts_with("sqlite:") {
+        Some(url)
+    } else {
+        reader
+            .problem("DATABASE_URL", "must start with sqlite://, for example sqlite://latchkey.db?mode=rwc");
+        None
+    }
+}
+
+fn read_deployment_id(reader: &mut Reader<'_>) -> Option<String> {
+    let id = reader.text("DEPLOYMENT_ID").unwrap_or_else(|| "default".to_owned());
+    if id.len() <= 64 && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+        return Some(id);
+    }
+    reader.problem("DEPLOYMENT_ID", "must be at most 64 letters, digits, hyphens, dots or underscores");
+    None
+}
+
+fn read_management_tokens(reader: &mut Reader<'_>) -> Option<Vec<Secret>> {
+    let text = reader.required("MANAGEMENT_TOKEN")?;
+    let tokens: Vec<&str> = text.split(',').map(str::trim).collect();
+    let is_usable = |token: &&str| token.len() >= 32 && token.bytes().all(|byte| byte.is_ascii_graphic());
+    if tokens.len() > 2 || !tokens.iter().all(is_usable) {
+        reader.problem(
+            "MANAGEMENT_TOKEN",
+            "must be one token, or two separated by a comma, each of at least 32 printable characters",
+        );
+        return None;
+    }
+    Some(tokens.into_iter().map(|token| Secret::from(token.to_owned())).collect())
+}
+
+fn read_keys(reader: &mut Reader<'_>) -> Option<Keys> {
+    let encryption = reader.keys("ENCRYPTION_KEY");
+    let snapshot_signing = reader.keys("SNAPSHOT_SIGNING_KEY");
+    let edge_credential = reader.keys("EDGE_CREDENTIAL_KEY");
+    let token_tag = reader.keys("TOKEN_TAG_KEY");
+    let edge_ingest = reader.keys("EDGE_INGEST_KEY");
+    Some(Keys {
+        encryption: encryption?,
+        snapshot_signing: snapshot_signing?,
+        edge_credential: edge_credential?,
+        token_tag: token_tag?,
+        edge_ingest: edge_ingest?,
+    })
+}
+
+fn read_kv(reader: &mut Reader<'_>) -> Option<Kv> {
+    let api_base = read_kv_base(reader);
+    let namespace_id = reader.required("KV_NAMESPACE_ID");
+    let api_token = reader.text("CLOUDFLARE_API_TOKEN").map(Secret::from);
+    if let Some(base) = &api_base
+        && !is_local(base)
+        && api_token.is_none()
+    {
+        reader.problem("CLOUDFLARE_API_TOKEN", "is required: KV_API_BASE is not a loopback address");
+    }
+    Some(Kv { api_base: api_base?, namespace_id: namespace_id?, api_token })
+}
+
+fn read_kv_base(reader: &mut Reader<'_>) -> Option<Url> {
+    let text = match (reader.text("KV_API_BASE"), reader.text("CLOUDFLARE_ACCOUNT_ID")) {
+        (Some(base), _) => base,
+        (None, Some(account)) => format!("https://api.cloudflare.com/client/v4/accounts/{account}"),
+        (None, None) => {
+            reader.problem("KV_API_BASE", "is required, unless CLOUDFLARE_ACCOUNT_ID is set");
+            return None;
+        }
+    };
+    let url = Url::parse(&text)
+        .ok()
+        .filter(|url| url.scheme() == "https" || (url.scheme() == "http" && is_local(url)));
+    if url.is_none() {
+        reader.problem("KV_API_BASE", "must be an https:// URL; http:// only to a loopback address");
+    }
+    url
+}
+
+fn read_publisher(reader: &mut Reader<'_>) -> Option<Publisher> {
+    let heartbeat = reader.seconds("SNAPSHOT_HEARTBEAT", "60", 1);
+    let settle = reader.seconds("SNAPSHOT_SETTLE", "90", 0);
+    Some(Publisher { heartbeat: heartbeat?, settle: settle? })
+}
+
+fn read_network(reader: &mut Reader<'_>) -> Option<Network> {
+    let allow = reader.parsed("ALLOW_PRIVATE_UPSTREAMS", "false", "`true` or `false`");
+    let proxies = reader.text("TRUSTED_PROXIES").unwrap_or_default();
+    let proxies: Option<Vec<IpNet>> =
+        proxies.split(',').map(str::trim).filter(|part| !part.is_empty()).map(network).collect();
+    if proxies.is_none() {
+        reader.problem(
+            "TRUSTED_PROXIES",
+            "must be addresses or networks separated by commas, such as 10.0.0.0/8",
+        );
+    }
+    Some(Network { allow_private_upstreams: allow?, trusted_proxies: proxies? })
+}
+
+fn network(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
+}
+
+fn read_log(reader: &mut Reader<'_>) -> Option<Log> {
+    let level = reader.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
+    if !is_log_filter(&level) {
+        reader.problem(
+            "LOG_LEVEL",
+            "must be error, warn, info, debug or trace, or directives such as info,sqlx=debug",
+        );
+    }
+    let format = match reader.text("LOG_FORMAT").as_deref() {
+        None | Some("text") => Some(LogFormat::Text),
+        Some("json") => Some(LogFormat::Json),
+        Some(_) => {
+            reader.problem("LOG_FORMAT", "must be `text` or `json`");
+            None
+        }
+    };
+    Some(Log { format: format?, level })
+}
+
+/// `level`, or `target=level`, separated by commas. A bare word that is no level
+/// would be read as a target, and silence everything else.
+fn is_log_filter(text: &str) -> bool {
+    text.split(',').all(|part| {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        level.trim().parse::<LevelFilter>().is_ok()
+    }) && text.parse::<Targets>().is_ok()
+}
+
+fn is_local(url: &Url) -> bool {
+    url.host().is_some_and(|host| is_loopback(&host))
+}
+
+#[cfg(test)]
+mod tests;

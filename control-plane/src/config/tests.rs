@@ -1,0 +1,101 @@
+use super::*;
+use std::collections::HashMap;
+
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+fn environment(changes: &[(&str, &str)]) -> HashMap<String, String> {
+    let mut all: HashMap<String, String> = [
+        ("MANAGEMENT_TOKEN", "0123456789abcdef0123456789abcdef"),
+        ("ENCRYPTION_KEY", KEY),
+        ("SNAPSHOT_SIGNING_KEY", KEY),
+        ("EDGE_CREDENTIAL_KEY", KEY),
+        ("TOKEN_TAG_KEY", KEY),
+        ("EDGE_INGEST_KEY", KEY),
+        ("KV_API_BASE", "http://127.0.0.1:8787/kv"),
+        ("KV_NAMESPACE_ID", "local"),
+    ]
+    .into_iter()
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .collect();
+    all.extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    all
+}
+
+fn read_with(changes: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let all = environment(changes);
+    Config::read(&|name| all.get(name).cloned())
+}
+
+#[test]
+fn defaults() {
+    let config = read_with(&[]).unwrap();
+    assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.database_url, "sqlite://latchkey.db?mode=rwc");
+    assert_eq!(config.deployment_id, "default");
+    assert_eq!(config.publisher.heartbeat, Duration::from_secs(60));
+    assert_eq!(config.publisher.settle, Duration::from_secs(90));
+    assert!(!config.network.allow_private_upstreams && config.network.trusted_proxies.is_empty());
+    assert_eq!(config.log.format, LogFormat::Text);
+}
+
+#[test]
+fn everything_that_is_missing_is_named_at_once() {
+    let message = Config::read(&|_| None).unwrap_err().to_string();
+    for name in [
+        "MANAGEMENT_TOKEN",
+        "ENCRYPTION_KEY",
+        "SNAPSHOT_SIGNING_KEY",
+        "EDGE_CREDENTIAL_KEY",
+        "TOKEN_TAG_KEY",
+        "EDGE_INGEST_KEY",
+        "KV_API_BASE",
+        "KV_NAMESPACE_ID",
+    ] {
+        assert!(message.contains(&format!("\n  {name}: ")), "{name} in {message}");
+    }
+}
+
+#[test]
+fn each_wrong_value_is_named_and_not_shown() {
+    for (name, value) in [
+        ("LISTEN_ADDR", "somewhere"),
+        ("DATABASE_URL", "postgres://user:hush@host/db"),
+        ("DATABASE_URL", "mysql://hush"),
+        ("EVENT_LOG", "redis"),
+        ("EVENT_LOG", "hush"),
+        ("REDIS_URL", "redis://:hush@host"),
+        ("METRICS_TOKEN", "hush"),
+        ("DEPLOYMENT_ID", "hush hush"),
+        ("MANAGEMENT_TOKEN", "hush"),
+        ("MANAGEMENT_TOKEN", "0123456789abcdef0123456789abcdef,hush"),
+        ("ENCRYPTION_KEY", "hush"),
+        ("KV_API_BASE", "http://hush.example"),
+        ("SNAPSHOT_HEARTBEAT", "0"),
+        ("SNAPSHOT_SETTLE", "-1"),
+        ("ALLOW_PRIVATE_UPSTREAMS", "hush"),
+        ("TRUSTED_PROXIES", "hush"),
+        ("LOG_FORMAT", "hush"),
+        ("LOG_LEVEL", "hush"),
+        ("LOG_LEVEL", "info,sqlx=hush"),
+    ] {
+        let message = read_with(&[(name, value)]).unwrap_err().to_string();
+        assert!(message.contains(&format!("\n  {name}: ")) && !message.contains("hush"), "{name}: {message}");
+    }
+}
+
+#[test]
+fn cloudflare_itself_needs_a_token() {
+    let account = [("KV_API_BASE", ""), ("CLOUDFLARE_ACCOUNT_ID", "abc")];
+    let message = read_with(&account).unwrap_err().to_string();
+    assert!(message.contains("CLOUDFLARE_API_TOKEN"), "{message}");
+    let config = read_with(&[account[0], account[1], ("CLOUDFLARE_API_TOKEN", "t")]).unwrap();
+    assert_eq!(config.kv.api_base.as_str(), "https://api.cloudflare.com/client/v4/accounts/abc");
+}
+
+#[test]
+fn lists() {
+    let two = format!("{0}, {0}x", "0123456789abcdef0123456789abcdef");
+    let config = read_with(&[("MANAGEMENT_TOKEN", &two), ("TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
+    assert_eq!(config.management_tokens.len(), 2);
+    assert_eq!(config.network.trusted_proxies.len(), 2);
+}

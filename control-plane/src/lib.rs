@@ -1,0 +1,15 @@
+//! Latchkey's control plane: owns the database, answers the management API,
+//! publishes snapshots to the edge.
+
+pub mod api;
+pub mod app;
+pub mod chance;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod domain;
+pub mod secret;
+pub mod snapshot;
+pub mod store;
+pub mod telemetry;
+pub mod vault;

@@ -1,0 +1,169 @@
+//! When the next manifest may be written, and when it must.
+
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// One write a second is what KV takes for one key.
+const BETWEEN_WRITES: Duration = Duration::from_secs(1);
+/// How often the outbox is looked at for what no wake announced.
+pub(super) const POLL: Duration = Duration::from_secs(1);
+const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
+const MAX_BACK_OFF: Duration = Duration::from_secs(10);
+
+/// The first change after a quiet second is written at once; those that come
+/// within a second of a write are written together when it is over.
+#[derive(Debug)]
+pub(super) struct Pace {
+    heartbeat: Duration,
+    /// Something is to be published.
+    is_wanted: bool,
+    not_before: Instant,
+    next_write: Instant,
+    next_poll: Instant,
+    next_heartbeat: Instant,
+    failures: u32,
+}
+
+impl Pace {
+    /// The first publication is due at once.
+    pub(super) fn new(heartbeat: Duration, now: Instant) -> Self {
+        Self {
+            heartbeat,
+            is_wanted: true,
+            not_before: now,
+            next_write: now,
+            next_poll: now,
+            next_heartbeat: now,
+            failures: 0,
+        }
+    }
+
+    pub(super) fn want(&mut self) {
+        self.is_wanted = true;
+    }
+
+    /// Someone waits: the back-off is cut short, the pause between writes is not.
+    pub(super) fn want_now(&mut self) {
+        self.is_wanted = true;
+        self.not_before = self.not_before.min(self.next_write);
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        (self.is_wanted || self.is_heartbeat_due(now)) && self.not_before <= now
+    }
+
+    pub(super) fn is_heartbeat_due(&self, now: Instant) -> bool {
+        self.next_heartbeat <= now
+    }
+
+    /// When to look again.
+    pub(super) fn wake_at(&self) -> Instant {
+        if self.is_wanted { self.not_before } else { self.next_poll }
+    }
+
+    pub(super) fn polled(&mut self, now: Instant) {
+        self.next_poll = now + POLL;
+    }
+
+    pub(super) fn started(&mut self, now: Instant) {
+        self.is_wanted = false;
+        self.next_write = now + BETWEEN_WRITES;
+    }
+
+    pub(super) fn succeeded(&mut self, now: Instant) {
+        self.failures = 0;
+        self.not_before = self.next_write;
+        self.next_heartbeat = now + self.heartbeat;
+    }
+
+    pub(super) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, chance: u8) {
+        self.failures = self.failures.saturating_add(1);
+        self.is_wanted = true;
+        self.not_before = now + back_off(self.failures, retry_after, chance);
+    }
+}
+
+/// 0.2 s, doubled with every failure up to 10 s, of which `chance` takes away
+/// up to a half, so that several publishers do not keep in step.
+pub(super) fn back_off(failures: u32, retry_after: Option<Duration>, chance: u8) -> Duration {
+    let doubled = FIRST_BACK_OFF * 2u32.saturating_pow(failures.saturating_sub(1).min(6));
+    let full = doubled.min(MAX_BACK_OFF);
+    let jittered = full / 2 + full / 2 * u32::from(u8::MAX - chance) / 255;
+    jittered.max(retry_after.unwrap_or_default())
+}
+
+/// A random byte; without randomness there is no jitter, which does no harm.
+pub(super) fn chance() -> u8 {
+    let mut byte = [0];
+    getrandom::fill(&mut byte).map_or(0, |()| byte[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn written(start: Instant) -> Pace {
+        let mut pace = Pace::new(60_000 * MS, start);
+        assert!(pace.is_due(start));
+        pace.started(start);
+        pace.polled(start);
+        pace.succeeded(start + 50 * MS);
+        pace
+    }
+
+    #[tokio::test]
+    async fn changes_within_a_second_are_written_together_at_its_end() {
+        let start = Instant::now();
+        let mut pace = written(start);
+        assert!(!pace.is_due(start + 100 * MS));
+        for at in [100, 200, 900] {
+            pace.want();
+            assert!(!pace.is_due(start + at * MS));
+        }
+        assert_eq!(pace.wake_at(), start + 1_000 * MS);
+        assert!(pace.is_due(start + 1_000 * MS));
+    }
+
+    #[tokio::test]
+    async fn a_change_after_a_quiet_second_is_written_at_once() {
+        let start = Instant::now();
+        let mut pace = written(start);
+        assert!(!pace.is_due(start + 5_000 * MS));
+        pace.want();
+        assert!(pace.is_due(start + 5_000 * MS));
+    }
+
+    #[tokio::test]
+    async fn quiet_it_polls_each_second_and_writes_at_the_heartbeat() {
+        let start = Instant::now();
+        let pace = written(start);
+        assert_eq!(pace.wake_at(), start + POLL);
+        assert!(!pace.is_due(start + 60_000 * MS));
+        assert!(pace.is_due(start + 60_050 * MS));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_caller_cuts_the_back_off_short_but_not_the_pause() {
+        let start = Instant::now();
+        let mut pace = written(start);
+        let again = start + 10_000 * MS;
+        pace.started(again);
+        pace.failed(again, Some(5_000 * MS), 0);
+        assert!(!pace.is_due(again + 4_999 * MS));
+        pace.want_now();
+        assert!(!pace.is_due(again + 999 * MS));
+        assert!(pace.is_due(again + 1_000 * MS));
+    }
+
+    #[test]
+    fn back_off_grows_to_ten_seconds_and_heeds_retry_after() {
+        assert_eq!(back_off(1, None, 0), 200 * MS);
+        assert_eq!(back_off(2, None, 0), 400 * MS);
+        assert_eq!(back_off(1, None, 255), 100 * MS);
+        assert_eq!(back_off(u32::MAX, None, 0), 10_000 * MS);
+        assert_eq!(back_off(u32::MAX, None, 255), 5_000 * MS);
+        assert_eq!(back_off(1, Some(30_000 * MS), 7), 30_000 * MS);
+    }
+}

@@ -1,0 +1,201 @@
+//! Tokens, projects and providers as the edge needs them.
+//!
+//! `base_id` names the current base, 0 when there is none; what changed since
+//! is what the outbox says and that base does not include.
+
+use super::Error;
+use crate::store::{Connection, from_db, to_db};
+use shared::id::UnixMs;
+use shared::provider::Provider;
+use shared::sealed::Sealed;
+use shared::snapshot::config::{Credential, OnStale, Project, Providers};
+use shared::snapshot::record::TokenRecord;
+use sqlx::FromRow;
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+#[derive(FromRow)]
+struct TokenRow {
+    id: Uuid,
+    secret_hash: Vec<u8>,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    number: i64,
+}
+
+/// The present state of every token that changed since the base.
+pub async fn changed_tokens(conn: &mut Connection, base_id: i64) -> Result<Vec<TokenRecord>, Error> {
+    let rows: Vec<TokenRow> = sqlx::query_as(
+        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number
+         from tokens t join projects p on p.id = t.project_id
+         where t.id in (select token_id from outbox
+                        where token_id is not null and (base_id is null or base_id <> $1))",
+    )
+    .bind(base_id)
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(record).collect()
+}
+
+/// Tokens with an id above `after`, by id. Those that ended before `ended_before`
+/// are left out: until then the edge can still say *why* it refuses them.
+pub async fn token_page(
+    conn: &mut Connection,
+    after: Uuid,
+    ended_before: UnixMs,
+    limit: u32,
+) -> Result<Vec<TokenRecord>, Error> {
+    let rows: Vec<TokenRow> = sqlx::query_as(
+        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number
+         from tokens t join projects p on p.id = t.project_id
+         where t.id > $1 and (t.expires_at is null or t.expires_at > $2)
+         and (t.revoked_at is null or t.revoked_at > $2)
+         and (t.created_at >= p.tokens_valid_from or p.tokens_valid_from > $2)
+         order by t.id limit $3",
+    )
+    .bind(after)
+    .bind(to_db(ended_before))
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    rows.iter().map(record).collect()
+}
+
+fn record(row: &TokenRow) -> Result<TokenRecord, Error> {
+    let secret_hash = row.secret_hash.as_slice().try_into().map_err(decode)?;
+    let expires_at = row.expires_at.map(from_db);
+    Ok(TokenRecord::new(row.id, secret_hash, expires_at, number(row.number)?, row.revoked_at.is_some()))
+}
+
+#[derive(FromRow)]
+struct ProjectRow {
+    id: Uuid,
+    number: i64,
+    is_active: bool,
+    tokens_valid_from: i64,
+    default_provider: String,
+    on_stale: String,
+    max_snapshot_age: i64,
+}
+
+#[derive(FromRow)]
+struct CredentialRow {
+    id: Uuid,
+    project_id: Uuid,
+    provider: String,
+    weight: i64,
+    priority: i64,
+    sealed: String,
+}
+
+/// The present state of every project that changed since the base, by number.
+pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec<Project>, Error> {
+    let rows = sqlx::query_as(
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+         from projects
+         where id in (select project_id from outbox
+                      where project_id is not null and (base_id is null or base_id <> $1))
+         order by number",
+    )
+    .bind(base_id)
+    .fetch_all(&mut *conn)
+    .await?;
+    let credentials = sqlx::query_as(
+        "select id, project_id, provider, weight, priority, sealed from credentials
+         where is_active and project_id in (select project_id from outbox
+                      where project_id is not null and (base_id is null or base_id <> $1))
+         order by id",
+    )
+    .bind(base_id)
+    .fetch_all(conn)
+    .await?;
+    join(rows, credentials)
+}
+
+/// Projects numbered above `after`, by number.
+pub async fn project_page(conn: &mut Connection, after: i64, limit: u32) -> Result<Vec<Project>, Error> {
+    let rows: Vec<ProjectRow> = sqlx::query_as(
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+         from projects where number > $1 order by number limit $2",
+    )
+    .bind(after)
+    .bind(i64::from(limit))
+    .fetch_all(&mut *conn)
+    .await?;
+    let last = rows.last().map_or(after, |row| row.number);
+    let credentials = sqlx::query_as(
+        "select c.id, c.project_id, c.provider, c.weight, c.priority, c.sealed
+         from credentials c join projects p on p.id = c.project_id
+         where c.is_active and p.number > $1 and p.number <= $2 order by c.id",
+    )
+    .bind(after)
+    .bind(last)
+    .fetch_all(conn)
+    .await?;
+    join(rows, credentials)
+}
+
+pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<Project>, Error> {
+    let rows = sqlx::query_as(
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+         from projects where id = $1",
+    )
+    .bind(project_id)
+    .fetch_all(&mut *conn)
+    .await?;
+    let credentials = sqlx::query_as(
+        "select id, project_id, provider, weight, priority, sealed from credentials
+         where is_active and project_id = $1 order by id",
+    )
+    .bind(project_id)
+    .fetch_all(conn)
+    .await?;
+    Ok(join(rows, credentials)?.pop())
+}
+
+fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Vec<Project>, Error> {
+    let mut of_project: BTreeMap<Uuid, Vec<Credential>> = BTreeMap::new();
+    for row in credentials {
+        let CredentialRow { id, project_id, provider, weight, priority, sealed } = row;
+        let (weight, priority) = (number(weight)?, number(priority)?);
+        let credential = Credential { id, provider, weight, priority, sealed: Sealed::from(sealed) };
+        of_project.entry(project_id).or_default().push(credential);
+    }
+    let project = |row: ProjectRow| {
+        Ok(Project {
+            number: number(row.number)?,
+            id: row.id,
+            is_active: row.is_active,
+            tokens_valid_from: from_db(row.tokens_valid_from),
+            default_provider: row.default_provider,
+            // A policy that is not understood denies.
+            on_stale: if row.on_stale == "serve" { OnStale::Serve } else { OnStale::Deny },
+            max_snapshot_age: from_db(row.max_snapshot_age),
+            credentials: of_project.remove(&row.id).unwrap_or_default(),
+        })
+    };
+    projects.into_iter().map(project).collect()
+}
+
+/// All providers. One whose definition cannot be read is left out, so that the
+/// edge refuses it; it must not keep a revocation from being published.
+pub async fn providers(conn: &mut Connection) -> Result<Providers, Error> {
+    let rows: Vec<(String, String)> =
+        sqlx::query_as("select name, definition from providers order by name").fetch_all(conn).await?;
+    let mut providers = Vec::with_capacity(rows.len());
+    for (name, definition) in rows {
+        match serde_json::from_str::<Provider>(&definition) {
+            Ok(provider) => providers.push(provider),
+            Err(error) => tracing::error!(provider = name, %error, "provider left out of the snapshot"),
+        }
+    }
+    Ok(Providers { providers })
+}
+
+fn number(value: i64) -> Result<u32, Error> {
+    u32::try_from(value).map_err(decode)
+}
+
+fn decode(error: impl std::error::Error + Send + Sync + 'static) -> Error {
+    Error::Decode(Box::new(error))
+}

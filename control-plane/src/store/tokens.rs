@@ -1,0 +1,136 @@
+//! The table `tokens`. `created_at` is the time in the id, so that what bulk
+//! revocation compares can be read in SQL.
+
+use super::{Connection, to_db};
+use shared::id::UnixMs;
+use sqlx::{FromRow, query, query_as, query_scalar};
+use uuid::Uuid;
+
+#[derive(Clone, Debug, FromRow)]
+pub struct TokenRow {
+    pub id: Uuid,
+    pub project_id: Uuid,
+    pub name: String,
+    pub expires_at: Option<i64>,
+    pub revoked_at: Option<i64>,
+    pub metadata: Option<String>,
+    pub created_at: i64,
+    /// Of the project: tokens created earlier are revoked.
+    pub tokens_valid_from: i64,
+}
+
+/// Which tokens a list shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    pub project_id: Option<Uuid>,
+    /// Only those that are neither revoked nor expired at `now`.
+    pub active_only: bool,
+    pub now: UnixMs,
+}
+
+pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32]) -> sqlx::Result<()> {
+    query(
+        "insert into tokens (id, project_id, name, secret_hash, expires_at, revoked_at, metadata, created_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(row.id)
+    .bind(row.project_id)
+    .bind(&row.name)
+    .bind(&secret_hash[..])
+    .bind(row.expires_at)
+    .bind(row.revoked_at)
+    .bind(&row.metadata)
+    .bind(row.created_at)
+    .execute(conn)
+    .await
+    .map(drop)
+}
+
+/// Stores what may change of a token.
+pub async fn update(conn: &mut Connection, row: &TokenRow) -> sqlx::Result<()> {
+    query("update tokens set name = $2, expires_at = $3, revoked_at = $4, metadata = $5 where id = $1")
+        .bind(row.id)
+        .bind(&row.name)
+        .bind(row.expires_at)
+        .bind(row.revoked_at)
+        .bind(&row.metadata)
+        .execute(conn)
+        .await
+        .map(drop)
+}
+
+pub async fn get(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<TokenRow>> {
+    query_as(
+        "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+         p.tokens_valid_from from tokens t join projects p on p.id = t.project_id where t.id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
+}
+
+/// Newest first, made before `before`.
+pub async fn list(
+    conn: &mut Connection,
+    filter: Filter,
+    before: Uuid,
+    limit: i64,
+) -> sqlx::Result<Vec<TokenRow>> {
+    match filter.project_id {
+        Some(project_id) => {
+            query_as(
+                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+                 p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
+                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 and t.created_at >= p.tokens_valid_from)) and t.project_id = $5 order by t.id desc limit $4",
+            )
+            .bind(before)
+            .bind(filter.active_only)
+            .bind(to_db(filter.now))
+            .bind(limit)
+            .bind(project_id)
+            .fetch_all(conn)
+            .await
+        }
+        None => {
+            query_as(
+                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+                 p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
+                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 and t.created_at >= p.tokens_valid_from)) order by t.id desc limit $4",
+            )
+            .bind(before)
+            .bind(filter.active_only)
+            .bind(to_db(filter.now))
+            .bind(limit)
+            .fetch_all(conn)
+            .await
+        }
+    }
+}
+
+/// When the project's newest token was made.
+pub async fn newest(conn: &mut Connection, project_id: Uuid) -> sqlx::Result<Option<i64>> {
+    query_scalar("select created_at from tokens where project_id = $1 order by id desc limit 1")
+        .bind(project_id)
+        .fetch_optional(conn)
+        .await
+}
+
+/// How many tokens of a project are neither revoked nor expired.
+pub async fn count_live(
+    conn: &mut Connection,
+    project_id: Uuid,
+    tokens_valid_from: UnixMs,
+    now: UnixMs,
+) -> sqlx::Result<i64> {
+    query_scalar(
+        "select count(*) from tokens where project_id = $1 and revoked_at is null \
+         and (expires_at is null or expires_at > $3) and created_at >= $2",
+    )
+    .bind(project_id)
+    .bind(to_db(tokens_valid_from))
+    .bind(to_db(now))
+    .fetch_one(conn)
+    .await
+}

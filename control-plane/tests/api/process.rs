@@ -1,0 +1,139 @@
+//! The `latchkey` command itself.
+
+use crate::world::TOKEN;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
+
+fn latchkey(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+    command.args(arguments).env_clear();
+    command
+}
+
+fn configured(arguments: &[&str], folder: &TempDir) -> Command {
+    let mut command = latchkey(arguments);
+    command.current_dir(folder.path());
+    for name in
+        ["ENCRYPTION_KEY", "SNAPSHOT_SIGNING_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY", "EDGE_INGEST_KEY"]
+    {
+        command.env(name, KEY);
+    }
+    command.env("MANAGEMENT_TOKEN", TOKEN).env("LISTEN_ADDR", "127.0.0.1:0");
+    command
+        .env("KV_API_BASE", "http://127.0.0.1:1")
+        .env("KV_NAMESPACE_ID", "local")
+        .env("LOG_FORMAT", "json");
+    command
+}
+
+/// Starts a server; its address is the first line it prints.
+fn serve(folder: &TempDir) -> (Child, String) {
+    let mut child =
+        configured(&["serve"], folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
+    (child, address)
+}
+
+fn terminate(child: &Child) {
+    let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+}
+
+#[test]
+fn a_configuration_that_is_wrong_names_every_variable() {
+    let output = latchkey(&["serve"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("MANAGEMENT_TOKEN") && message.contains("KV_NAMESPACE_ID"), "{message}");
+}
+
+#[test]
+fn migrations_from_the_command_line() {
+    let folder = TempDir::new().unwrap();
+    let run = |argument: &str| {
+        let output = configured(&["migrate", argument], &folder).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    assert!(run("status").1.contains("0001 missing start"));
+    assert_eq!(run("up"), (true, "applied 0001\n".to_owned()));
+    assert_eq!(run("up"), (true, "nothing to apply\n".to_owned()));
+    assert!(run("status").1.contains("0001 applied start"));
+    assert_eq!(run("down"), (true, "undone 0001\n".to_owned()));
+    let (success, message) = run("down");
+    assert!(!success && message.contains("nothing to undo"), "{message}");
+}
+
+#[test]
+fn a_token_is_inspected_from_standard_input() {
+    let mut child = latchkey(&["token", "inspect", "-", "--json"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"019b3f2c-5a00-7000-8000-000000000000\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(output.status.success() && found["issued_at"].as_str().unwrap().starts_with("202"));
+    let output = latchkey(&["token", "inspect", "sk-lk-wrong"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_request_in_flight_is_finished_before_the_end() {
+    let folder = TempDir::new().unwrap();
+    let (mut child, address) = serve(&folder);
+    let mut stream = TcpStream::connect(&address).unwrap();
+    let head = format!(
+        "POST /manage/projects HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: 12\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    terminate(&child);
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(TcpStream::connect(&address).is_err(), "no new connections");
+    stream.write_all(br#"{"name":"a"}"#).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    assert!(child.wait().unwrap().success());
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
+    assert!(log.contains(r#""path":"/manage/projects""#) && !log.contains(TOKEN), "{log}");
+}
+
+/// What was answered is there after the process was killed.
+#[test]
+fn a_change_survives_a_kill() {
+    let folder = TempDir::new().unwrap();
+    let call = |address: &str, request: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let (mut child, address) = serve(&folder);
+    let headers = format!("host: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n");
+    let body = r#"{"name":"kept"}"#;
+    let length = body.len();
+    let create = format!(
+        "POST /manage/projects HTTP/1.1\r\n{headers}content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    assert!(call(&address, &create).starts_with("HTTP/1.1 201"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (mut child, address) = serve(&folder);
+    let list = call(&address, &format!("GET /manage/projects HTTP/1.1\r\n{headers}\r\n"));
+    assert!(list.contains("\"kept\""), "{list}");
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+}

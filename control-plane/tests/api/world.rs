@@ -1,0 +1,216 @@
+//! One control plane with its database, and a KV that keeps what it is given.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
+use axum::response::IntoResponse;
+use axum::{Json, Router};
+use control_plane::api::{self, ManagementTokens, TrustedProxies};
+use control_plane::domain::{Act, Domain};
+use control_plane::secret::Secret;
+use control_plane::snapshot::{self, PublisherSettings, SnapshotHandle};
+use control_plane::store::{Store, migrate};
+use control_plane::vault::Vault;
+use serde_json::{Value, json};
+use shared::key::{Key, KeyRing};
+use shared::snapshot::signed::SnapshotSigner;
+use shared::token::TagKeys;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub(crate) const SECOND_TOKEN: &str = "fedcba9876543210fedcba9876543210";
+pub(crate) const API_KEY: &str = "sk-upstream-very-secret-key-1234";
+
+pub(crate) struct World {
+    pub(crate) router: Router,
+    pub(crate) snapshot: SnapshotHandle,
+    pub(crate) store: Store,
+    pub(crate) tags: TagKeys,
+    // Ends the publisher when dropped.
+    _shutdown: tokio::sync::watch::Sender<bool>,
+    _folder: TempDir,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl World {
+    pub(crate) async fn start() -> Self {
+        Self::with_kv(&start_kv().await, true).await
+    }
+
+    /// Loopback and private upstreams are refused.
+    pub(crate) async fn strict() -> Self {
+        Self::with_kv(&start_kv().await, false).await
+    }
+
+    pub(crate) async fn without_kv() -> Self {
+        // Bound and dropped: nobody listens there.
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        Self::with_kv(&format!("http://127.0.0.1:{port}"), true).await
+    }
+
+    async fn with_kv(kv: &str, allow_private_upstreams: bool) -> Self {
+        let folder = TempDir::new().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("latchkey.db").display());
+        migrate::up(&url).await.unwrap();
+        let store = Store::connect(&url).await.unwrap();
+        let (shutdown, stop) = tokio::sync::watch::channel(false);
+        let settings = PublisherSettings {
+            deployment_id: "test".into(),
+            kv_api_base: kv.parse().unwrap(),
+            kv_namespace_id: "local".into(),
+            cloudflare_api_token: None,
+            signer: Arc::new(SnapshotSigner::new(&[1; 32])),
+            heartbeat: Duration::from_secs(60),
+            settle: Duration::from_secs(90),
+        };
+        let (snapshot, _) = snapshot::start(settings, store.clone(), stop);
+        let tags = TagKeys::from(&ring(2));
+        let vault = Arc::new(Vault { deployment_id: "test".into(), at_rest: ring(3), edge: ring(4) });
+        let domain = Domain {
+            store: store.clone(),
+            snapshot: snapshot.clone(),
+            vault,
+            tags: tags.clone(),
+            allow_private_upstreams,
+        };
+        domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
+        let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
+        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+        let router = api::router(domain, ManagementTokens::new(tokens.into()), proxies);
+        Self { router, snapshot, store, tags, _shutdown: shutdown, _folder: folder }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(request(Method::GET, path, None)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(request(Method::POST, path, Some(body))).await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: Value) -> Answer {
+        self.send(request(Method::PATCH, path, Some(body))).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: Value) -> Answer {
+        self.send(request(Method::PUT, path, Some(body))).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(request(Method::DELETE, path, None)).await
+    }
+
+    /// The id of a new project.
+    pub(crate) async fn project(&self, name: &str) -> String {
+        let answer = self.post("/manage/projects", json!({ "name": name })).await.ok(StatusCode::CREATED);
+        answer["id"].as_str().unwrap().to_owned()
+    }
+
+    /// What was answered on the creation of a token with defaults.
+    pub(crate) async fn token(&self, project: &str) -> Value {
+        let body = json!({ "project_id": project, "name": "a token" });
+        self.post("/manage/tokens", body).await.ok(StatusCode::CREATED)
+    }
+
+    /// The path of a new credential.
+    pub(crate) async fn credential(&self, project: &str, provider: &str) -> String {
+        let path = format!("/manage/projects/{project}/credentials");
+        let body = json!({ "provider": provider, "label": "main", "api_key": API_KEY });
+        let answer = self.post(&path, body).await.ok(StatusCode::CREATED);
+        format!("{path}/{}", answer["id"].as_str().unwrap())
+    }
+}
+
+impl Answer {
+    /// The body of an answer that must have this status.
+    #[track_caller]
+    pub(crate) fn ok(self, status: StatusCode) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    /// An error in the one shape, with this status and code; its message.
+    #[track_caller]
+    pub(crate) fn error(self, status: u16, code: &str) -> String {
+        assert_eq!(
+            (self.status.as_u16(), self.body["error"]["code"].as_str()),
+            (status, Some(code)),
+            "{}",
+            self.body
+        );
+        let request_id = self.headers["x-request-id"].to_str().unwrap();
+        assert_eq!(self.body["error"]["request_id"], request_id);
+        self.body["error"]["message"].as_str().unwrap().to_owned()
+    }
+}
+
+pub(crate) fn request(method: Method, path: &str, body: Option<Value>) -> Request<Body> {
+    let peer: SocketAddr = "203.0.113.7:5555".parse().unwrap();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("authorization", format!("Bearer {TOKEN}"))
+        .extension(ConnectInfo(peer));
+    match body {
+        None => request.body(Body::empty()).unwrap(),
+        Some(body) => {
+            request.header("content-type", "application/json").body(Body::from(body.to_string())).unwrap()
+        }
+    }
+}
+
+fn ring(byte: u8) -> KeyRing {
+    KeyRing::from(Key::new([byte; 32]))
+}
+
+type Values = Arc<Mutex<HashMap<String, Bytes>>>;
+
+async fn start_kv() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(kv).with_state(Values::default());
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    url
+}
+
+/// As much of Cloudflare's API as the publisher of a small deployment calls.
+async fn kv(State(values): State<Values>, method: Method, uri: Uri, body: Bytes) -> axum::response::Response {
+    let path = uri.path().to_owned();
+    let done = json!({ "success": true, "errors": [], "messages": [], "result": {} });
+    let mut values = values.lock().unwrap();
+    match method {
+        Method::GET if path.ends_with("/keys") => {
+            Json(json!({ "success": true, "errors": [], "messages": [], "result": [] })).into_response()
+        }
+        Method::GET => match values.get(&path) {
+            Some(value) => value.clone().into_response(),
+            None => {
+                let missing =
+                    json!({ "success": false, "errors": [{ "code": 10009, "message": "key not found" }] });
+                (StatusCode::NOT_FOUND, Json(missing)).into_response()
+            }
+        },
+        _ => {
+            values.insert(path, body);
+            Json(done).into_response()
+        }
+    }
+}

@@ -1,0 +1,130 @@
+use crate::kv::Side;
+use crate::world::{World, eventually};
+use shared::snapshot::MANIFEST_KEY;
+use sqlx::query;
+use std::time::Duration;
+
+const SECOND: Duration = Duration::from_secs(1);
+/// Beyond `MAX_DELTA_RECORDS`.
+const MANY: usize = 2_100;
+
+async fn outbox_len(world: &World) -> i64 {
+    let mut tx = world.store.read().await.unwrap();
+    sqlx::query_scalar("select count(*) from outbox").fetch_one(&mut *tx).await.unwrap()
+}
+
+fn is_compacted(world: &World) -> bool {
+    world.manifest().is_some_and(|manifest| manifest.base.providers.is_some())
+}
+
+#[tokio::test]
+async fn objects_are_named_only_after_they_settled() {
+    let world = World::new().await.settle(3 * SECOND);
+    let tokens = world.create_tokens(MANY).await;
+    let publisher = world.start();
+    eventually("objects are uploaded", async || !world.kv.keys("providers/").is_empty()).await;
+    assert!(!is_compacted(&world));
+    assert!(tokens.iter().all(|token| world.token(*token).is_some()), "the delta bridges");
+    // What changes meanwhile is in the delta also after the base is named.
+    world.revoke(tokens[5]).await;
+    let between = world.create_token().await;
+    tokio::time::sleep(2 * SECOND).await;
+    assert!(!is_compacted(&world));
+
+    eventually("the base is named", async || is_compacted(&world)).await;
+    assert!(world.is_whole());
+    let manifest = world.manifest().unwrap();
+    assert!(manifest.delta.tokens.len() <= 2 && manifest.delta.projects.is_empty());
+    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.token(tokens[5]).unwrap().is_revoked() && world.token(between).is_some());
+    assert!(world.project().is_some() && world.providers().is_some());
+    eventually("told rows are gone", async || outbox_len(&world).await <= 2).await;
+    assert_eq!(publisher.status().await.tokens, MANY as u64 + 1);
+}
+
+#[tokio::test]
+async fn a_second_compaction_uploads_what_was_touched() {
+    let world = World::new().await.settle(Duration::ZERO);
+    world.create_tokens(MANY).await;
+    let publisher = world.start();
+    eventually("the base is named", async || is_compacted(&world)).await;
+    let first = world.manifest().unwrap().base;
+    world.kv.reset_counts();
+    let new = world.create_tokens(MANY).await;
+    eventually("the next base is named", async || world.manifest().unwrap().base != first).await;
+    assert!(new.iter().all(|token| world.token(*token).is_some()));
+    assert_eq!(world.kv.writes(Side::Rest, "providers/") + world.kv.writes(Side::Rest, "project/"), 0);
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_that_ended_long_ago_leave() {
+    let world = World::new().await.settle(Duration::ZERO);
+    let tokens = world.create_tokens(MANY).await;
+    let mut tx = world.store.write().await.unwrap();
+    query("update tokens set expires_at = 1 where id = $1").bind(tokens[0]).execute(&mut *tx).await.unwrap();
+    query("update tokens set revoked_at = 1 where id = $1").bind(tokens[1]).execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let _publisher = world.start();
+    eventually("the base is named", async || is_compacted(&world)).await;
+    assert_eq!([world.token(tokens[0]), world.token(tokens[1])], [None, None]);
+    assert!(world.token(tokens[2]).is_some());
+}
+
+#[tokio::test]
+async fn a_wiped_kv_gets_its_objects_back_at_once() {
+    let world = World::new().await.settle(Duration::ZERO).heartbeat(SECOND);
+    let tokens = world.create_tokens(MANY).await;
+    let publisher = world.start();
+    eventually("the base is named", async || is_compacted(&world)).await;
+    publisher.caught_up().await;
+    // From now on nothing may wait for objects to settle.
+    publisher.stop().await;
+    let world = world.settle(90 * SECOND);
+
+    let publisher = world.start();
+    world.kv.clear();
+    eventually("it is healed", async || world.is_whole()).await;
+    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+
+    // Only objects are lost, while nobody looks.
+    publisher.stop().await;
+    for key in world.kv.keys("shard/") {
+        world.kv.remove(&key);
+    }
+    assert!(!world.is_whole());
+    let publisher = world.start();
+    eventually("it is healed again", async || world.is_whole()).await;
+    publisher.stop().await;
+}
+
+#[tokio::test]
+async fn a_wipe_while_a_base_settles_is_noticed_before_it_is_named() {
+    let world = World::new().await.settle(3 * SECOND).heartbeat(SECOND);
+    let tokens = world.create_tokens(MANY).await;
+    let _publisher = world.start();
+    eventually("objects are uploaded", async || !world.kv.keys("providers/").is_empty()).await;
+    world.kv.clear();
+    eventually("the delta is back", async || world.manifest().is_some()).await;
+    eventually("a base is named", async || {
+        assert!(world.manifest().is_none() || world.is_whole(), "nothing is named that is not there");
+        is_compacted(&world)
+    })
+    .await;
+    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+}
+
+#[tokio::test]
+async fn killed_while_compacting_it_begins_anew() {
+    let world = World::new().await.settle(SECOND);
+    let tokens = world.create_tokens(MANY).await;
+    for _ in 0..5 {
+        let publisher = world.start();
+        tokio::time::sleep(Duration::from_millis(120)).await;
+        drop(publisher);
+    }
+    let _publisher = world.start();
+    eventually("the base is named", async || is_compacted(&world)).await;
+    assert!(world.is_whole() && tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.kv.raw(MANIFEST_KEY).is_some());
+}

@@ -1,0 +1,260 @@
+//! A database in a temporary folder, a KV in this process, and how an edge
+//! would read it.
+
+use crate::kv::{KvServer, NAMESPACE};
+use control_plane::clock;
+use control_plane::snapshot::{PublisherSettings, SnapshotHandle, Status, start};
+use control_plane::store::{Store, migrate, outbox};
+use shared::id;
+use shared::provider::{Api, Auth, Provider, Timeouts};
+use shared::snapshot::config::{self, Project, ProjectSlice, Providers};
+use shared::snapshot::manifest::Manifest;
+use shared::snapshot::record::TokenRecord;
+use shared::snapshot::shard::Shard;
+use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
+use shared::snapshot::{MANIFEST_KEY, project_key, providers_key, shard_key};
+use sqlx::query;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+pub(crate) const API_TOKEN: &str = "cloudflare-api-token";
+
+pub(crate) struct World {
+    pub(crate) kv: Arc<KvServer>,
+    pub(crate) store: Store,
+    pub(crate) project: Uuid,
+    folder: TempDir,
+    settle: Duration,
+    heartbeat: Duration,
+}
+
+/// A publisher that runs; dropped without [`stop`](Running::stop) it dies on
+/// the spot, as a killed process does.
+pub(crate) struct Running {
+    pub(crate) handle: SnapshotHandle,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    pub(crate) async fn stop(mut self) {
+        self.stop.send(true).unwrap();
+        (&mut self.task).await.unwrap();
+    }
+
+    pub(crate) async fn status(&self) -> Status {
+        self.handle.status().await.unwrap()
+    }
+
+    pub(crate) async fn caught_up(&self) {
+        eventually("everything is published", async || self.status().await.pending == 0).await;
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+pub(crate) fn signer() -> SnapshotSigner {
+    SnapshotSigner::new(&[1; 32])
+}
+
+/// Unique, and in order, within this process.
+fn new_id() -> Uuid {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut random = [0; 10];
+    random[2..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    id::new(clock::now(), &random)
+}
+
+impl World {
+    /// With one provider and one project, not published.
+    pub(crate) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = open(folder.path(), "latchkey.db").await;
+        let kv = Arc::new(KvServer::start().await);
+        let settle = Duration::from_secs(90);
+        let heartbeat = Duration::from_mins(1);
+        let world = Self { kv, store, project: new_id(), folder, settle, heartbeat };
+        world.seed().await;
+        world
+    }
+
+    pub(crate) fn settle(mut self, settle: Duration) -> Self {
+        self.settle = settle;
+        self
+    }
+
+    pub(crate) fn heartbeat(mut self, heartbeat: Duration) -> Self {
+        self.heartbeat = heartbeat;
+        self
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        let (stop, stopped) = watch::channel(false);
+        let settings = PublisherSettings {
+            deployment_id: "default".into(),
+            kv_api_base: self.kv.rest_base().parse().unwrap(),
+            kv_namespace_id: NAMESPACE.into(),
+            cloudflare_api_token: Some(API_TOKEN.to_owned().into()),
+            signer: Arc::new(signer()),
+            heartbeat: self.heartbeat,
+            settle: self.settle,
+        };
+        let (handle, task) = start(settings, self.store.clone(), stopped);
+        Running { handle, stop, task }
+    }
+
+    /// The same KV beside a copy of the database as it is now.
+    pub(crate) async fn copy(&self) -> Self {
+        let path = self.folder.path().join("copy.db");
+        let mut tx = self.store.read().await.unwrap();
+        // A copy of one state: a transaction would not allow it.
+        query("commit").execute(&mut *tx).await.unwrap();
+        query("vacuum into $1").bind(path.to_str().unwrap()).execute(&mut *tx).await.unwrap();
+        query("begin").execute(&mut *tx).await.unwrap();
+        drop(tx);
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::rename(path, folder.path().join("latchkey.db")).unwrap();
+        let store = open(folder.path(), "latchkey.db").await;
+        let Self { kv, project, settle, heartbeat, .. } = self;
+        let (kv, project, settle, heartbeat) = (Arc::clone(kv), *project, *settle, *heartbeat);
+        Self { kv, store, project, folder, settle, heartbeat }
+    }
+
+    async fn seed(&self) {
+        let provider = Provider {
+            name: "openai".into(),
+            base_url: "https://api.openai.com".into(),
+            auth: Auth { header: "authorization".into(), prefix: "Bearer ".into() },
+            api: Api::OpenAi,
+            allowed_endpoints: vec![],
+            default_headers: [].into(),
+            allowed_headers: vec![],
+            timeouts: Timeouts::default(),
+        };
+        let mut tx = self.store.write().await.unwrap();
+        query("insert into providers (name, definition, is_built_in, created_at, updated_at) values ('openai', $1, true, 0, 0)")
+            .bind(serde_json::to_string(&provider).unwrap())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        query("insert into projects (id, number, name, default_provider, is_active, on_stale, max_snapshot_age, created_at, updated_at) values ($1, 1, 'demo', 'openai', true, 'serve', 86400, 0, 0)")
+            .bind(self.project)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        query("insert into credentials (id, project_id, provider, label, hint, weight, priority, is_active, encrypted, sealed, origin, created_at, updated_at) values ($1, $2, 'openai', '', '1234', 1, 0, true, 'e', 'v1.s', 'https://api.openai.com', 0, 0)")
+            .bind(new_id())
+            .bind(self.project)
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        outbox::project_changed(&mut tx, self.project, clock::now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    /// Commits `count` tokens with their outbox rows, and wakes nobody.
+    pub(crate) async fn create_tokens(&self, count: usize) -> Vec<Uuid> {
+        let ids: Vec<Uuid> = (0..count).map(|_| new_id()).collect();
+        let mut tx = self.store.write().await.unwrap();
+        for id in &ids {
+            let issued = i64::try_from(id::issued_at(*id).unwrap()).unwrap();
+            query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
+                .bind(id)
+                .bind(self.project)
+                .bind([7; 32].as_slice())
+                .bind(issued)
+                .execute(&mut *tx)
+                .await
+                .unwrap();
+            outbox::token_changed(&mut tx, *id, clock::now()).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+        ids
+    }
+
+    pub(crate) async fn create_token(&self) -> Uuid {
+        self.create_tokens(1).await[0]
+    }
+
+    pub(crate) async fn revoke(&self, token: Uuid) {
+        let mut tx = self.store.write().await.unwrap();
+        query("update tokens set revoked_at = 1 where id = $1").bind(token).execute(&mut *tx).await.unwrap();
+        outbox::token_changed(&mut tx, token, clock::now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub(crate) async fn set_active(&self, is_active: bool) {
+        let mut tx = self.store.write().await.unwrap();
+        query("update projects set is_active = $1").bind(is_active).execute(&mut *tx).await.unwrap();
+        outbox::project_changed(&mut tx, self.project, clock::now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    pub(crate) fn manifest(&self) -> Option<Manifest> {
+        let object = self.kv.raw(MANIFEST_KEY)?;
+        Some(Manifest::decode(&object, &SnapshotVerifier::from(&signer())).unwrap())
+    }
+
+    /// The record an edge would find: the delta first, then the base.
+    pub(crate) fn token(&self, id: Uuid) -> Option<TokenRecord> {
+        let manifest = self.manifest()?;
+        manifest.delta.token(id).or_else(|| {
+            let object = self.kv.raw(&shard_key(manifest.base.shard_of(id)?)).expect("a shard that is named");
+            Shard::from_bytes(object).unwrap().find(id)
+        })
+    }
+
+    /// The world's project, as an edge would find it.
+    pub(crate) fn project(&self) -> Option<Project> {
+        let manifest = self.manifest()?;
+        manifest.delta.project(1).cloned().or_else(|| {
+            let object =
+                self.kv.raw(&project_key(manifest.base.slice_of(1)?)).expect("a slice that is named");
+            config::decode::<ProjectSlice>(&object).unwrap().find(1).cloned()
+        })
+    }
+
+    pub(crate) fn providers(&self) -> Option<Providers> {
+        let manifest = self.manifest()?;
+        manifest.delta.providers.or_else(|| {
+            let object =
+                self.kv.raw(&providers_key(manifest.base.providers?)).expect("providers that are named");
+            Some(config::decode(&object).unwrap())
+        })
+    }
+
+    /// Every object that the manifest names is there.
+    pub(crate) fn is_whole(&self) -> bool {
+        let Some(manifest) = self.manifest() else { return false };
+        let shards = manifest.base.shards.iter().map(|shard| shard_key(shard.hash));
+        let slices = manifest.base.projects.iter().map(|slice| project_key(slice.hash));
+        let mut keys = shards.chain(slices).chain(manifest.base.providers.map(providers_key));
+        keys.all(|key| self.kv.raw(&key).is_some())
+    }
+}
+
+async fn open(folder: &Path, name: &str) -> Store {
+    let url = format!("sqlite://{}?mode=rwc", folder.join(name).display());
+    migrate::up(&url).await.unwrap();
+    Store::connect(&url).await.unwrap()
+}
+
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    for _ in 0..400 {
+        if holds().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("within 20 s: {what}");
+}

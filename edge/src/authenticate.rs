@@ -1,0 +1,70 @@
+//! Who is calling: the token against the snapshot, without I/O when warm.
+
+use crate::credential;
+use crate::head::Head;
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::fresh::FreshTokens;
+use crate::snapshot::{Halt, LiveProject, Snapshot};
+use shared::id::UnixMs;
+use shared::snapshot::record::{Invalid, TokenRecord};
+use shared::token::{TagKeys, Token};
+use std::rc::Rc;
+use uuid::Uuid;
+
+/// Proof that a request carries a valid token of an existing project.
+#[derive(Debug)]
+pub struct Caller {
+    token_id: Uuid,
+    project: Rc<LiveProject>,
+}
+
+impl Caller {
+    pub fn token_id(&self) -> Uuid {
+        self.token_id
+    }
+
+    pub fn project(&self) -> &Rc<LiveProject> {
+        &self.project
+    }
+}
+
+pub fn authenticate(
+    head: &Head<'_>,
+    tags: &TagKeys,
+    snapshot: &Snapshot,
+    fresh: &FreshTokens,
+    now: UnixMs,
+) -> Result<Caller, Halt> {
+    let text = credential::find(head)?;
+    let token = Token::parse(text, tags)
+        .map_err(|error| Refusal::new(Code::MalformedToken, format!("The token is not valid: {error}.")))?;
+    let (record, project) = look_up(&token, snapshot, fresh, now)?;
+    record.check(&token, project.tokens_valid_from, now).map_err(refuse)?;
+    Ok(Caller { token_id: token.id(), project })
+}
+
+fn look_up(
+    token: &Token,
+    snapshot: &Snapshot,
+    fresh: &FreshTokens,
+    now: UnixMs,
+) -> Result<(TokenRecord, Rc<LiveProject>), Halt> {
+    if let Some(record) = snapshot.token(token.id())? {
+        // A snapshot with a token has its project; one without is not whole.
+        let project = snapshot.project(record.project())?.ok_or_else(|| {
+            Refusal::new(Code::SnapshotUnavailable, "The gateway's configuration is incomplete. Try again shortly.")
+        })?;
+        return Ok((record, project));
+    }
+    let created = fresh.find(token, snapshot.created_at(), now)?.ok_or_else(|| refuse(Invalid::WrongSecret))?;
+    let project = snapshot.project(created.record.project())?.unwrap_or_else(|| created.project.clone());
+    Ok((created.record, project))
+}
+
+fn refuse(reason: Invalid) -> Refusal {
+    match reason {
+        Invalid::WrongSecret => Refusal::new(Code::InvalidToken, "The token is unknown."),
+        Invalid::Revoked => Refusal::new(Code::TokenRevoked, "The token has been revoked. Ask for a new one."),
+        Invalid::Expired => Refusal::new(Code::TokenExpired, "The token has expired. Ask for a new one."),
+    }
+}

@@ -1,0 +1,194 @@
+//! What goes upstream: the URL, with which key, and which headers stay behind.
+
+use crate::authorize::Permit;
+use crate::head::Head;
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::LiveProject;
+use shared::header;
+use shared::key::KeyRing;
+use shared::provider::Provider;
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// A request as it goes upstream. Header lists are in the form in which they
+/// cross to JavaScript: lines.
+pub struct Plan {
+    pub url: String,
+    /// Names of the client's headers that stay behind.
+    pub withheld: String,
+    /// Name, value, name, value...: set in place of the client's.
+    pub set: Zeroizing<String>,
+    /// Until response headers.
+    pub first_byte_ms: u32,
+    /// A body of undeclared length is counted as it passes.
+    pub count_body: bool,
+}
+
+impl fmt::Debug for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Plan({})", self.url)
+    }
+}
+
+/// `chance` picks among credentials of equal priority.
+pub fn plan(
+    permit: &Permit<'_>,
+    head: &Head<'_>,
+    deployment_id: &str,
+    keys: &KeyRing,
+    chance: u32,
+) -> Result<Plan, Refusal> {
+    let (provider, target) = (permit.provider(), permit.target());
+    let key = choose_key(permit.caller().project(), provider, deployment_id, keys, chance)?;
+    let mut set = Zeroizing::new(String::with_capacity(256));
+    for (name, value) in &provider.default_headers {
+        push_line(&mut set, name);
+        push_line(&mut set, value);
+    }
+    push_line(&mut set, &provider.auth.header);
+    set.push_str(&provider.auth.prefix);
+    set.push_str(&key);
+    Ok(Plan {
+        url: [&provider.base_url, target.path, &target.query].concat(),
+        withheld: withheld(head, &provider.allowed_headers),
+        set,
+        first_byte_ms: provider.timeouts.first_byte_ms,
+        count_body: head.header("transfer-encoding").is_some(),
+    })
+}
+
+fn choose_key(
+    project: &LiveProject,
+    provider: &Provider,
+    deployment_id: &str,
+    keys: &KeyRing,
+    chance: u32,
+) -> Result<Zeroizing<String>, Refusal> {
+    let candidates: Vec<(u32, u32)> = project
+        .credentials
+        .iter()
+        .map(|candidate| if candidate.provider == provider.name { (candidate.priority, candidate.weight) } else { (0, 0) })
+        .collect();
+    let unusable = |why: &'static str| Refusal::new(Code::UpstreamUnavailable, why);
+    let chosen = choose(&candidates, chance)
+        .ok_or_else(|| unusable("The project has no active credential for this provider."))?;
+    project
+        .open(chosen, provider, deployment_id, keys)
+        .ok_or_else(|| unusable("The project's credential for this provider cannot be used. Its owner must renew it."))
+}
+
+/// Of (priority, weight) pairs, the index of one with the lowest priority, in
+/// proportion to weights; those with weight 0 do not take part.
+fn choose(candidates: &[(u32, u32)], chance: u32) -> Option<usize> {
+    let first = candidates.iter().filter(|(_, weight)| *weight > 0).map(|(priority, _)| *priority).min()?;
+    let eligible = || candidates.iter().enumerate().filter(move |(_, (priority, weight))| *priority == first && *weight > 0);
+    let total: u64 = eligible().map(|(_, (_, weight))| u64::from(*weight)).sum();
+    // Scales `chance` from 0..2^32 to 0..total.
+    let mut rest = (u64::from(chance) * total) >> 32;
+    for (index, (_, weight)) in eligible() {
+        match rest.checked_sub(u64::from(*weight)) {
+            Some(left) => rest = left,
+            None => return Some(index),
+        }
+    }
+    None
+}
+
+fn withheld(head: &Head<'_>, allowed: &[String]) -> String {
+    let mut names = String::new();
+    for (name, value) in head.headers() {
+        if is_withheld(name) || (header::ACCOUNT_SELECTORS.contains(&name) && !allowed.iter().any(|a| a == name)) {
+            push_line(&mut names, name);
+        }
+        if name == "connection" {
+            // RFC 9110, 7.6.1: these headers are meant for this hop only.
+            for nominated in value.split(',').map(str::trim).filter(|nominated| is_header_name(nominated)) {
+                push_line(&mut names, nominated);
+            }
+        }
+    }
+    names.pop();
+    names
+}
+
+fn is_withheld(name: &str) -> bool {
+    // Dispatch on the first letter: most headers match none of these.
+    match name.as_bytes().first() {
+        Some(b'c') => matches!(name, "cookie" | "connection" | "cdn-loop") || name.starts_with("cf-"),
+        Some(b'x') => {
+            name.starts_with("x-forwarded-")
+                || name.starts_with("x-latchkey-")
+                || name == "x-real-ip"
+                || header::CREDENTIALS.contains(&name)
+                || header::METHOD_OVERRIDES.contains(&name)
+        }
+        Some(b'f') => name == "forwarded",
+        Some(b't') => name == "true-client-ip" || header::HOP_BY_HOP.contains(&name),
+        Some(b'a') => header::CREDENTIALS.contains(&name),
+        Some(b'k' | b'p' | b'u') => header::HOP_BY_HOP.contains(&name),
+        _ => false,
+    }
+}
+
+fn is_header_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn push_line(lines: &mut String, line: &str) {
+    lines.push_str(line);
+    lines.push('\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn withheld_of(headers: &[(&str, &str)], allowed: &[&str]) -> Vec<String> {
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let text = format!("GET\nhttp://edge/\n{lines}");
+        let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
+        let names = withheld(&Head::parse(&text).unwrap(), &allowed);
+        names.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn what_concerns_the_gateway_or_the_client_stays_behind() {
+        let all: Vec<&str> = header::CREDENTIALS
+            .into_iter()
+            .chain(header::HOP_BY_HOP)
+            .chain(header::METHOD_OVERRIDES)
+            .chain(header::ACCOUNT_SELECTORS)
+            .chain(["cookie", "cf-connecting-ip", "cf-anything", "x-forwarded-for", "x-forwarded-x", "forwarded"])
+            .chain(["x-real-ip", "true-client-ip", "x-latchkey-anything", "cdn-loop"])
+            .collect();
+        let headers: Vec<(&str, &str)> = all.iter().map(|&name| (name, "v")).collect();
+        let withheld = withheld_of(&headers, &[]);
+        for name in all {
+            assert!(withheld.iter().any(|other| other == name), "{name} passed");
+        }
+    }
+
+    #[test]
+    fn what_the_provider_needs_passes() {
+        let headers = ["accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta",
+            "x-stainless-lang", "x-goog-api-client", "accept-encoding", "traceparent", "priority", "idempotency-key"];
+        assert_eq!(withheld_of(&headers.map(|name| (name, "v")), &[]), Vec::<String>::new());
+        let selectors = header::ACCOUNT_SELECTORS.map(|name| (name, "v"));
+        assert_eq!(withheld_of(&selectors, &["openai-project"]), ["openai-organization"]);
+    }
+
+    #[test]
+    fn headers_nominated_by_connection_stay_behind() {
+        assert_eq!(withheld_of(&[("connection", "x-hop, bad name")], &[]), ["connection", "x-hop"]);
+    }
+
+    #[test]
+    fn the_lowest_priority_goes_first_in_proportion_to_weights() {
+        assert_eq!(choose(&[], 0), None);
+        assert_eq!(choose(&[(0, 0)], 0), None);
+        assert_eq!(choose(&[(1, 5), (0, 1), (0, 0)], u32::MAX), Some(1));
+        let candidates = [(0, 1), (0, 3)];
+        let share = (0..1000u32).filter(|i| choose(&candidates, i * (u32::MAX / 1000)) == Some(1)).count();
+        assert!((740..=760).contains(&share), "{share}");
+    }
+}

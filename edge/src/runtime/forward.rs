@@ -1,0 +1,42 @@
+//! Sends a planned request upstream.
+
+use super::glue;
+use crate::authorize::{MAX_BODY_BYTES, body_too_large};
+use crate::refusal::{Code, Refusal};
+use crate::route::Plan;
+use js_sys::futures::JsFuture;
+use wasm_bindgen::JsCast;
+use web_sys::{Request, Response};
+
+/// An upstream's headers that do not reach the client: hop-by-hop, cookies
+/// and accounts of the provider's, and what would speak for Cloudflare or us.
+const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy-connection\ntrailer\ntransfer-encoding\nupgrade\nset-cookie\nset-cookie2\nopenai-organization\nopenai-project\nauthorization\nx-api-key\napi-key\nx-goog-api-key\nx-latchkey-error\nalt-svc";
+
+pub(super) async fn forward(request: &Request, plan: &Plan, answer_headers: &str) -> Result<Response, Refusal> {
+    #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
+    let max_body = if plan.count_body { MAX_BODY_BYTES as f64 } else { 0.0 };
+    let outcome = glue::forward(
+        request,
+        &plan.url,
+        &plan.withheld,
+        &plan.set,
+        ANSWER_WITHHELD,
+        answer_headers,
+        plan.first_byte_ms,
+        max_body,
+    );
+    let value = JsFuture::from(outcome).await.map_err(|_| upstream_error("could not be asked"))?;
+    value.dyn_into::<Response>().map_err(|word| match word.as_string().as_deref() {
+        Some("too_large") => body_too_large(),
+        Some("timeout") => Refusal::new(
+            Code::UpstreamTimeout,
+            format!("The provider did not begin to answer within {} ms.", plan.first_byte_ms),
+        ),
+        Some("redirect") => upstream_error("answered with a redirect, which is not followed"),
+        _ => upstream_error("could not be reached"),
+    })
+}
+
+fn upstream_error(what: &str) -> Refusal {
+    Refusal::new(Code::UpstreamError, format!("The provider {what}."))
+}

@@ -1,0 +1,28 @@
+//! The JavaScript side of the runtime, as Rust sees it.
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::wasm_bindgen;
+use web_sys::{Request, Response};
+
+#[wasm_bindgen(module = "/src/runtime/glue.js")]
+extern "C" {
+    /// The form that [`crate::head::Head`] parses.
+    pub(super) fn head(request: &Request) -> String;
+
+    /// `headers` are lines: name, value, name, value...
+    pub(super) fn answer(status: u16, headers: &str, body: &str) -> Response;
+
+    /// Resolves to a `Response`, or one of the words that [`super::forward`] knows.
+    /// `max_body` 0 leaves the body uncounted.
+    #[expect(clippy::too_many_arguments, reason = "one crossing instead of several")]
+    pub(super) fn forward(
+        request: &Request,
+        url: &str,
+        withheld: &str,
+        headers: &str,
+        answer_withheld: &str,
+        answer_headers: &str,
+        first_byte_ms: u32,
+        max_body: f64,
+    ) -> Promise;
+}

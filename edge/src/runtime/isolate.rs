@@ -1,0 +1,106 @@
+//! What an isolate keeps between requests.
+
+use crate::pipeline::Settings;
+use crate::snapshot::fresh::FreshTokens;
+use crate::snapshot::holder::Holder;
+use shared::id::{self, UnixMs};
+use shared::key::KeyRing;
+use shared::snapshot::signed::SnapshotVerifier;
+use shared::token::TagKeys;
+use std::cell::{OnceCell, RefCell};
+use std::rc::Rc;
+use uuid::Uuid;
+use worker::Env;
+use worker::kv::KvStore;
+
+const DEFAULT_REFRESH_MS: UnixMs = 10_000;
+
+pub(super) struct Isolate {
+    pub(super) settings: Settings,
+    pub(super) verifier: SnapshotVerifier,
+    pub(super) refresh_ms: UnixMs,
+    pub(super) kv: KvStore,
+    pub(super) holder: RefCell<Holder>,
+    pub(super) fresh: FreshTokens,
+    random: RefCell<RandomPool>,
+}
+
+thread_local! {
+    static ISOLATE: OnceCell<Rc<Isolate>> = const { OnceCell::new() };
+}
+
+/// The isolate's state, made by its first request. The error names what is
+/// missing or wrong in the worker's configuration.
+pub(super) fn get(env: &Env) -> Result<Rc<Isolate>, String> {
+    ISOLATE.with(|cell| {
+        if let Some(isolate) = cell.get() {
+            return Ok(isolate.clone());
+        }
+        let isolate = Rc::new(Isolate::new(env)?);
+        Ok(cell.get_or_init(|| isolate).clone())
+    })
+}
+
+impl Isolate {
+    fn new(env: &Env) -> Result<Self, String> {
+        let var = |name: &str| env.var(name).map(|value| value.to_string()).map_err(|_| format!("{name} is not set"));
+        let secret = |name: &str| {
+            let text = env.secret(name).map_err(|_| format!("{name} is not set"))?.to_string();
+            KeyRing::from_base64_list(&text).map_err(|error| format!("{name} {error}"))
+        };
+        let verify_key = var("SNAPSHOT_VERIFY_KEY")?;
+        let refresh_ms = match var("SNAPSHOT_REFRESH_MS") {
+            Ok(text) => text.parse().map_err(|_| "SNAPSHOT_REFRESH_MS is not a number of milliseconds")?,
+            Err(_) => DEFAULT_REFRESH_MS,
+        };
+        Ok(Self {
+            settings: Settings {
+                deployment_id: var("DEPLOYMENT_ID").unwrap_or_else(|_| "default".to_owned()),
+                tags: TagKeys::from(&secret("TOKEN_TAG_KEY")?),
+                credential_keys: secret("EDGE_CREDENTIAL_KEY")?,
+            },
+            verifier: SnapshotVerifier::from_base64_list(&verify_key)
+                .map_err(|error| format!("SNAPSHOT_VERIFY_KEY {error}"))?,
+            refresh_ms,
+            kv: env.kv("SNAPSHOT").map_err(|_| "the KV binding SNAPSHOT is missing")?,
+            holder: RefCell::default(),
+            fresh: FreshTokens::default(),
+            random: RefCell::default(),
+        })
+    }
+
+    pub(super) fn request_id(&self, now: UnixMs) -> Uuid {
+        id::new(now, &self.random.borrow_mut().take())
+    }
+
+    pub(super) fn chance(&self) -> u32 {
+        u32::from_le_bytes(self.random.borrow_mut().take())
+    }
+}
+
+/// Random bytes, fetched from JavaScript many at a time.
+struct RandomPool {
+    bytes: [u8; 1024],
+    used: usize,
+}
+
+impl Default for RandomPool {
+    fn default() -> Self {
+        Self { bytes: [0; 1024], used: 1024 }
+    }
+}
+
+impl RandomPool {
+    fn take<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > self.bytes.len() {
+            // Cannot fail in a Workers request; were it to, ids would repeat
+            // and nothing that protects anything depends on them.
+            let _ = getrandom::fill(&mut self.bytes);
+            self.used = 0;
+        }
+        let mut taken = [0; N];
+        taken.copy_from_slice(&self.bytes[self.used..self.used + N]);
+        self.used += N;
+        taken
+    }
+}

@@ -1,0 +1,247 @@
+//! Which snapshot an isolate goes by, and when it must look for a newer one.
+//! A bad manifest changes nothing; a missing one keeps the last good one.
+
+use super::Snapshot;
+use shared::id::UnixMs;
+use shared::snapshot::manifest::{Manifest, ManifestError};
+use shared::snapshot::signed::SnapshotVerifier;
+use std::rc::Rc;
+use thiserror::Error;
+
+/// An isolate that holds no snapshot refuses an older manifest than this.
+pub const MAX_COLD_SNAPSHOT_AGE_MS: UnixMs = 24 * 60 * 60 * 1000;
+
+/// A check that has not ended after this is taken for dead.
+const CHECK_TIMEOUT_MS: UnixMs = 5_000;
+
+#[derive(Debug, Default)]
+pub struct Holder {
+    current: Option<Held>,
+    /// To go back to, should an object of the current one be missing.
+    previous: Option<Held>,
+    /// A version with a missing object is not taken again.
+    rejected: Option<u64>,
+    succeeded_at: Option<UnixMs>,
+    failed_at: Option<UnixMs>,
+    under_way_since: Option<UnixMs>,
+}
+
+#[derive(Clone, Debug)]
+struct Held {
+    snapshot: Rc<Snapshot>,
+    /// The manifest as it came, to recognize it without decoding it again.
+    raw: Rc<[u8]>,
+}
+
+/// What a request does about the manifest before it is decided on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Check {
+    NotNeeded,
+    InBackground,
+    /// The request waits for it; how long is the runtime's to bound.
+    First,
+}
+
+#[derive(Debug, Error)]
+pub enum Refused {
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    #[error("the manifest is of deployment {0}")]
+    Deployment(String),
+    #[error("the manifest is {0} s old, and this isolate holds none to compare it with")]
+    TooOld(u64),
+    #[error("an object that version {0} names is missing")]
+    Rejected(u64),
+}
+
+impl Holder {
+    pub fn current(&self) -> Option<Rc<Snapshot>> {
+        self.current.as_ref().map(|held| held.snapshot.clone())
+    }
+
+    pub fn check_needed(&self, now: UnixMs, interval: UnixMs) -> Check {
+        let within = |at: Option<UnixMs>, span: UnixMs| at.is_some_and(|at| now.saturating_sub(at) <= span);
+        if self.current.is_none() {
+            return Check::First;
+        }
+        if within(self.succeeded_at, interval) {
+            return Check::NotNeeded;
+        }
+        if within(self.succeeded_at, 2 * interval) {
+            let is_under_way = within(self.under_way_since, CHECK_TIMEOUT_MS);
+            return if is_under_way { Check::NotNeeded } else { Check::InBackground };
+        }
+        // After a failure, a request an interval waits, not each one.
+        if within(self.failed_at, interval) { Check::NotNeeded } else { Check::First }
+    }
+
+    pub fn check_began(&mut self, now: UnixMs) {
+        self.under_way_since = Some(now);
+    }
+
+    pub fn check_failed(&mut self, now: UnixMs) {
+        self.under_way_since = None;
+        self.failed_at = Some(now);
+    }
+
+    /// Takes what a check has read.
+    pub fn check_read(
+        &mut self,
+        raw: &[u8],
+        verifier: &SnapshotVerifier,
+        deployment_id: &str,
+        now: UnixMs,
+    ) -> Result<(), Refused> {
+        self.under_way_since = None;
+        match self.adopt(raw, verifier, deployment_id, now) {
+            Ok(()) => {
+                self.succeeded_at = Some(now);
+                Ok(())
+            }
+            Err(refused) => {
+                self.check_failed(now);
+                Err(refused)
+            }
+        }
+    }
+
+    fn adopt(
+        &mut self,
+        raw: &[u8],
+        verifier: &SnapshotVerifier,
+        deployment_id: &str,
+        now: UnixMs,
+    ) -> Result<(), Refused> {
+        if self.current.as_ref().is_some_and(|held| *held.raw == *raw) {
+            return Ok(());
+        }
+        let manifest = Manifest::decode(raw, verifier)?;
+        if manifest.deployment_id != deployment_id {
+            return Err(Refused::Deployment(manifest.deployment_id));
+        }
+        if self.rejected == Some(manifest.version) {
+            return Err(Refused::Rejected(manifest.version));
+        }
+        match &self.current {
+            None => {
+                let age = now.saturating_sub(manifest.created_at);
+                if age > MAX_COLD_SNAPSHOT_AGE_MS {
+                    return Err(Refused::TooOld(age / 1000));
+                }
+            }
+            // KV is eventually consistent: an older one is no news, and no failure.
+            Some(held) if manifest.version <= held.snapshot.version() => return Ok(()),
+            Some(_) => {}
+        }
+        let snapshot = Snapshot::new(manifest, self.current.as_ref().map(|held| &*held.snapshot));
+        let held = Held { snapshot: Rc::new(snapshot), raw: raw.into() };
+        self.previous = self.current.replace(held);
+        Ok(())
+    }
+
+    /// An object of `version` is missing: back to the one before it, if there
+    /// is one. Says whether a snapshot other than `version` is held now.
+    pub fn reject(&mut self, version: u64) -> bool {
+        let is_current = self.current.as_ref().is_some_and(|held| held.snapshot.version() == version);
+        if is_current && self.previous.is_some() {
+            self.rejected = Some(version);
+            self.current = self.previous.take();
+        }
+        self.current.as_ref().is_some_and(|held| held.snapshot.version() != version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use shared::snapshot::manifest::{Base, Delta};
+    use shared::snapshot::signed::SnapshotSigner;
+
+    const SECOND: UnixMs = 1_000;
+    const DAY: UnixMs = 24 * 60 * 60 * SECOND;
+    const NOW: UnixMs = 10 * DAY;
+
+    struct Fixture {
+        holder: Holder,
+        signer: SnapshotSigner,
+    }
+
+    impl Fixture {
+        fn new() -> Self {
+            Self { holder: Holder::default(), signer: SnapshotSigner::new(&[1; 32]) }
+        }
+
+        fn read(&mut self, version: u64, deployment: &str, created_at: UnixMs, now: UnixMs) -> Result<(), Refused> {
+            let manifest = Manifest {
+                deployment_id: deployment.into(),
+                version,
+                created_at,
+                base: Base::default(),
+                delta: Delta::default(),
+            };
+            let raw = manifest.encode(&self.signer).unwrap();
+            self.holder.check_read(&raw, &SnapshotVerifier::from(&self.signer), "default", now)
+        }
+
+        fn version(&self) -> Option<u64> {
+            self.holder.current().map(|snapshot| snapshot.version())
+        }
+    }
+
+    #[test]
+    fn only_newer_manifests_of_this_deployment_are_taken() {
+        let mut f = Fixture::new();
+        f.read(5, "default", NOW, NOW).unwrap();
+        f.read(4, "default", NOW, NOW).unwrap();
+        assert_eq!(f.version(), Some(5));
+        assert!(matches!(f.read(6, "other", NOW, NOW), Err(Refused::Deployment(_))));
+        assert!(f.holder.check_read(b"junk", &SnapshotVerifier::from(&f.signer), "default", NOW).is_err());
+        assert_eq!(f.version(), Some(5));
+        f.read(6, "default", NOW, NOW).unwrap();
+        assert_eq!(f.version(), Some(6));
+    }
+
+    #[test]
+    fn a_cold_isolate_refuses_an_old_manifest_but_a_warm_one_goes_on() {
+        let mut f = Fixture::new();
+        assert!(matches!(f.read(5, "default", NOW - DAY - 1, NOW), Err(Refused::TooOld(_))));
+        assert_eq!(f.version(), None);
+        f.read(5, "default", NOW - DAY, NOW).unwrap();
+        f.read(6, "default", NOW - DAY - 1, NOW).unwrap();
+        assert_eq!(f.version(), Some(6));
+    }
+
+    #[test]
+    fn checks_are_due_as_the_last_success_recedes() {
+        let mut f = Fixture::new();
+        assert_eq!(f.holder.check_needed(NOW, SECOND), Check::First);
+        f.read(5, "default", NOW, NOW).unwrap();
+        assert_eq!(f.holder.check_needed(NOW + SECOND, SECOND), Check::NotNeeded);
+        assert_eq!(f.holder.check_needed(NOW + SECOND + 1, SECOND), Check::InBackground);
+        f.holder.check_began(NOW + SECOND + 1);
+        assert_eq!(f.holder.check_needed(NOW + SECOND + 2, SECOND), Check::NotNeeded);
+        assert_eq!(f.holder.check_needed(NOW + 2 * SECOND + 1, SECOND), Check::First);
+    }
+
+    #[test]
+    fn after_a_failure_one_request_an_interval_waits() {
+        let mut f = Fixture::new();
+        f.read(5, "default", NOW, NOW).unwrap();
+        f.holder.check_failed(NOW + 10 * SECOND);
+        assert_eq!(f.holder.check_needed(NOW + 11 * SECOND, SECOND), Check::NotNeeded);
+        assert_eq!(f.holder.check_needed(NOW + 11 * SECOND + 1, SECOND), Check::First);
+    }
+
+    #[test]
+    fn a_version_with_a_missing_object_is_left_for_the_one_before() {
+        let mut f = Fixture::new();
+        f.read(5, "default", NOW, NOW).unwrap();
+        assert!(!f.holder.reject(5), "there is none to go back to");
+        f.read(6, "default", NOW, NOW).unwrap();
+        assert!(f.holder.reject(6));
+        assert_eq!(f.version(), Some(5));
+        assert!(matches!(f.read(6, "default", NOW, NOW), Err(Refused::Rejected(6))));
+        f.read(7, "default", NOW, NOW).unwrap();
+        assert_eq!(f.version(), Some(7));
+    }
+}

@@ -1,0 +1,66 @@
+//! The edge and the floor, side by side, before one upstream.
+
+use super::load::Target;
+use crate::fixture::{self, UPSTREAM_KEY};
+use crate::keys;
+use crate::kv::KvServer;
+use crate::process::root;
+use crate::workerd::{Worker, Workerd};
+use example_upstream::Options;
+use shared::snapshot::MANIFEST_KEY;
+use std::time::Duration;
+
+/// The core of what is measured; load and upstream run on the others.
+pub const MEASURED_CORE: usize = 0;
+
+#[derive(Debug)]
+pub struct Rig {
+    pub upstream: String,
+    pub kv: KvServer,
+    token: String,
+}
+
+impl Rig {
+    pub async fn start() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = format!("http://{}", listener.local_addr().unwrap());
+        let options = Options { pace: Duration::ZERO, ..Options::default() };
+        tokio::spawn(async move { example_upstream::serve(listener, options).await });
+
+        let kv = KvServer::start().await;
+        let token = fixture::token(fixture::now(), 1);
+        let providers = fixture::providers(&upstream);
+        let records = vec![fixture::record(&token, 1, None, false)];
+        let project = fixture::project(1, &providers);
+        let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
+        kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
+        Self { upstream, kv, token: fixture::text(&token) }
+    }
+
+    pub fn edge(&self) -> Workerd {
+        let mut variables = keys::edge_variables();
+        variables.push(("SNAPSHOT_REFRESH_MS", "10000".into()));
+        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..Worker::edge(self.kv.binding_address(), variables) })
+    }
+
+    pub fn floor(&self) -> Workerd {
+        let variables = vec![("UPSTREAM", self.upstream.clone()), ("KEY", format!("Bearer {UPSTREAM_KEY}"))];
+        let script = root().join("tests/bench/floor.js");
+        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..Worker::script(&script, variables) })
+    }
+
+    /// A chat completion at `base`; `model` may carry the example upstream's options.
+    pub fn chat(&self, base: &str, model: &str, is_streamed: bool) -> Target {
+        let body = serde_json::json!({
+            "model": model,
+            "stream": is_streamed,
+            "messages": [{"role": "user", "content": "Which key opens this door? ".repeat(20)}],
+        });
+        Target {
+            url: format!("{base}/v1/chat/completions"),
+            token: self.token.clone(),
+            body: body.to_string(),
+            headers: Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The edge alone: the example upstream, KV, and the built worker on workerd
+//! between them, with snapshots made by hand.
+
+pub mod call;
+pub mod odd;
+pub mod raw;
+pub mod upstream;
+pub mod world;
+
+use crate::fixture;
+use crate::keys;
+use crate::kv::{KvServer, Side};
+use crate::workerd::{Worker, Workerd};
+use call::{Reply, send};
+use reqwest::RequestBuilder;
+use serde_json::json;
+use shared::snapshot::MANIFEST_KEY;
+use shared::snapshot::config::Providers;
+use shared::snapshot::manifest::Manifest;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use upstream::Upstream;
+use world::Tokens;
+
+/// A path that the fixture's providers allow and the example upstream answers.
+pub const MODEL: &str = "/openai/v1/models/gpt-example";
+
+/// Servers of one edge. All stop when dropped.
+#[derive(Debug)]
+pub struct EdgeStack {
+    pub upstream: Upstream,
+    pub kv: KvServer,
+    pub workerd: Workerd,
+    pub refresh_ms: u64,
+    /// Of project 1, issued ten minutes ago: no longer a fresh one.
+    pub token: String,
+}
+
+impl EdgeStack {
+    /// KV is empty.
+    pub async fn empty(refresh_ms: u64) -> Self {
+        let upstream = Upstream::start().await;
+        let kv = KvServer::start().await;
+        let workerd = start_edge(&kv, refresh_ms);
+        Self { upstream, kv, workerd, refresh_ms, token: fixture::text(&world::settled(1)) }
+    }
+
+    /// [`Self::manifest`] is published, and the isolate has not read it yet.
+    pub async fn start(refresh_ms: u64) -> Self {
+        let stack = Self::empty(refresh_ms).await;
+        stack.publish(&stack.manifest(1));
+        stack
+    }
+
+    /// [`Self::manifest`] of version 1 is in the isolate's memory.
+    pub async fn warm(refresh_ms: u64) -> Self {
+        let stack = Self::start(refresh_ms).await;
+        stack.ask(&stack.token).await.assert_ok();
+        stack
+    }
+
+    /// One more isolate with the same KV, cold.
+    pub fn another_isolate(&self) -> Workerd {
+        start_edge(&self.kv, self.refresh_ms)
+    }
+
+    pub fn providers(&self) -> Providers {
+        fixture::providers(self.upstream.url())
+    }
+
+    /// Project 1 with [`Self::token`], all in the delta.
+    pub fn manifest(&self, version: u64) -> Manifest {
+        let providers = self.providers();
+        let records = vec![fixture::record(&world::settled(1), 1, None, false)];
+        fixture::manifest(version, records, vec![fixture::project(1, &providers)], providers)
+    }
+
+    pub fn publish(&self, manifest: &Manifest) {
+        self.kv.set_raw(MANIFEST_KEY, &fixture::encode(manifest));
+    }
+
+    pub fn get(&self, path: &str) -> RequestBuilder {
+        call::client().get(self.workerd.url(path))
+    }
+
+    pub fn post(&self, path: &str) -> RequestBuilder {
+        call::client().post(self.workerd.url(path))
+    }
+
+    /// A chat completion; `model` may carry the example upstream's options.
+    pub fn chat(&self, model: &str, is_streamed: bool) -> RequestBuilder {
+        self.post("/openai/v1/chat/completions").bearer_auth(&self.token).json(&chat_body(model, is_streamed))
+    }
+
+    /// The simplest request that goes upstream.
+    pub async fn ask(&self, token: &str) -> Reply {
+        send(self.get(MODEL).bearer_auth(token)).await
+    }
+
+    /// How often KV was read for other things than the manifest.
+    pub fn object_reads(&self) -> usize {
+        self.kv.reads(Side::Binding, "") - self.kv.reads(Side::Binding, "manifest")
+    }
+
+    /// Asks until the isolate has read the manifest once more.
+    pub async fn let_it_check(&self) {
+        let before = self.kv.reads(Side::Binding, "manifest");
+        until("the isolate checks the manifest", async || {
+            self.ask(&self.token).await;
+            self.kv.reads(Side::Binding, "manifest") > before
+        })
+        .await;
+        // The answer of KV, read in the background, may still be under way.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn start_edge(kv: &KvServer, refresh_ms: u64) -> Workerd {
+    let mut variables = keys::edge_variables();
+    variables.push(("SNAPSHOT_REFRESH_MS", refresh_ms.to_string()));
+    Workerd::start(&Worker::edge(kv.binding_address(), variables))
+}
+
+pub fn chat_body(model: &str, is_streamed: bool) -> serde_json::Value {
+    json!({
+        "model": model,
+        "stream": is_streamed,
+        "messages": [{"role": "user", "content": "Which key opens this door?"}],
+    })
+}
+
+/// Waits for `condition`, at most ten seconds.
+pub async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// One stack with the [`world`]'s snapshot, for all tests that change nothing in it.
+#[derive(Debug)]
+pub struct SharedStack {
+    /// `None` only while it is dropped.
+    stack: Option<EdgeStack>,
+    pub tokens: Tokens,
+    runtime: Option<Runtime>,
+}
+
+/// The stack of the tests that run at the moment; ends with the last of them.
+pub fn shared() -> Arc<SharedStack> {
+    static CURRENT: Mutex<Weak<SharedStack>> = Mutex::new(Weak::new());
+    // A test that failed while it started must not fail the others.
+    let mut current = CURRENT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Some(stack) = current.upgrade() {
+        return stack;
+    }
+    // Its servers outlive the runtime of the test that happens to start them.
+    let started = std::thread::spawn(|| {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (stack, tokens) = runtime.block_on(world::start());
+        Arc::new(SharedStack { stack: Some(stack), tokens, runtime: Some(runtime) })
+    })
+    .join()
+    .unwrap();
+    *current = Arc::downgrade(&started);
+    started
+}
+
+impl Deref for SharedStack {
+    type Target = EdgeStack;
+
+    fn deref(&self) -> &EdgeStack {
+        self.stack.as_ref().unwrap()
+    }
+}
+
+impl Drop for SharedStack {
+    fn drop(&mut self) {
+        drop(self.stack.take());
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The snapshot of the shared stack: a project and a token for each case.
+
+use super::{EdgeStack, odd};
+use crate::fixture::{self, now, project, provider, record, text, token};
+use shared::id;
+use shared::provider::{Api, Provider, Timeouts};
+use shared::snapshot::config::{self, Project, Providers};
+use shared::snapshot::record::TokenRecord;
+use shared::snapshot::shard::Shard;
+use shared::snapshot::{Hash, project_key, providers_key, shard_key};
+use shared::snapshot::manifest::{Base, ShardRef, SliceRef};
+use shared::token::Token;
+use std::sync::LazyLock;
+
+const MINUTE: u64 = 60 * 1000;
+
+/// Plain texts of tokens, named by what is special about them.
+#[derive(Debug)]
+pub struct Tokens {
+    pub valid: String,
+    pub expired: String,
+    pub revoked: String,
+    pub of_inactive_project: String,
+    pub before_bulk_revocation: String,
+    pub after_bulk_revocation: String,
+    pub of_project_without_credentials: String,
+    pub of_project_with_another_origins_credential: String,
+    pub of_project_with_another_projects_credential: String,
+}
+
+/// A token issued ten minutes ago: too old to be looked for as a fresh one.
+/// Within a test run, the same `seed` gives the same token.
+pub fn settled(seed: u8) -> Token {
+    static START: LazyLock<u64> = LazyLock::new(now);
+    token(*START - 10 * MINUTE, seed)
+}
+
+pub async fn start() -> (EdgeStack, Tokens) {
+    let stack = EdgeStack::empty(1_000).await;
+    let providers = providers(stack.upstream.url()).await;
+    let mut records = Vec::new();
+    let mut make = |seed: u8, project: u32, expires_at: Option<u64>, is_revoked: bool| {
+        records.push(record(&settled(seed), project, expires_at, is_revoked));
+        text(&settled(seed))
+    };
+    let tokens = Tokens {
+        valid: make(1, 1, Some(now() + 60 * MINUTE), false),
+        expired: make(2, 1, Some(now() - 1), false),
+        revoked: make(3, 1, None, true),
+        of_inactive_project: make(4, 2, None, false),
+        before_bulk_revocation: make(5, 3, None, false),
+        after_bulk_revocation: make(6, 4, None, false),
+        of_project_without_credentials: make(7, 5, None, false),
+        of_project_with_another_origins_credential: make(8, 6, None, false),
+        of_project_with_another_projects_credential: make(9, 7, None, false),
+    };
+    let issued_at = settled(1).issued_at().unwrap();
+    let elsewhere = Providers {
+        providers: providers.providers.iter().cloned().map(|p| Provider { base_url: "http://127.0.0.1:1".into(), ..p }).collect(),
+    };
+    let credentials = |number: u32, providers: &Providers| project(number, providers).credentials;
+    let projects: Vec<Project> = vec![
+        project(1, &providers),
+        Project { is_active: false, ..project(2, &providers) },
+        Project { tokens_valid_from: issued_at + 1, ..project(3, &providers) },
+        Project { tokens_valid_from: issued_at, ..project(4, &providers) },
+        Project { credentials: Vec::new(), ..project(5, &providers) },
+        Project { credentials: credentials(6, &elsewhere), ..project(6, &providers) },
+        Project { credentials: credentials(1, &providers), ..project(7, &providers) },
+    ];
+    stack.publish(&fixture::manifest(1, records, projects, providers));
+    (stack, tokens)
+}
+
+/// The fixture's three, and those that differ in one thing.
+async fn providers(upstream: &str) -> Providers {
+    let openai = |name: &str, base_url: &str| provider(name, Api::OpenAi, "authorization", "Bearer ", base_url);
+    let mut providers = fixture::providers(upstream);
+    let slow = Timeouts { first_byte_ms: 300 };
+    let mut configured = openai("configured", upstream);
+    configured.default_headers = [("x-default".into(), "ours".into()), ("openai-beta".into(), "ours".into())].into();
+    configured.allowed_headers = vec!["openai-project".into()];
+    let mut odd = openai("odd", &format!("http://{}", odd::start().await));
+    odd.allowed_endpoints[3].methods.push("HEAD".into());
+    providers.providers.extend([
+        openai("down", &format!("http://{}", odd::nobody().await)),
+        openai("no-tls", &format!("https://{}", odd::start_without_tls().await)),
+        Provider { timeouts: slow, ..openai("slow", upstream) },
+        Provider { timeouts: slow, ..provider("slow-anthropic", Api::Anthropic, "x-api-key", "", upstream) },
+        configured,
+        odd,
+    ]);
+    providers
+}
+
+/// Puts objects into KV as a compaction does, and returns what names them.
+pub fn compile(
+    stack: &EdgeStack,
+    shards: Vec<Vec<TokenRecord>>,
+    slices: Vec<Vec<Project>>,
+    providers: Option<&Providers>,
+) -> Base {
+    let put = |key: fn(Hash) -> String, content: &[u8]| {
+        let hash = Hash::of(content);
+        stack.kv.set_raw(&key(hash), content);
+        hash
+    };
+    let shards = shards.into_iter().map(|records| {
+        let first = *records[0].id().as_bytes();
+        ShardRef { first, hash: put(shard_key, Shard::build(records).as_bytes()) }
+    });
+    let slices = slices.into_iter().map(|projects| {
+        let first = projects[0].number;
+        let content = config::encode(&config::ProjectSlice { projects }).unwrap();
+        SliceRef { first, hash: put(project_key, &content) }
+    });
+    Base {
+        shards: shards.collect(),
+        projects: slices.collect(),
+        providers: providers.map(|providers| put(providers_key, &config::encode(providers).unwrap())),
+    }
+}
+
+/// A token whose id has this time and seed, and an unrelated secret.
+pub fn with_other_secret(of: &Token) -> Token {
+    Token::new(of.id(), [0xab; 20])
+}
+
+/// An id made now, for things that are unknown.
+pub fn fresh_token(seed: u8) -> Token {
+    Token::new(id::new(now(), &[seed; 10]), [seed; 20])
+}

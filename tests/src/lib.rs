@@ -1,0 +1,19 @@
+//! What the end-to-end tests and benchmarks start: real servers on free
+//! loopback ports, in temporary folders, stopped when dropped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a harness for tests: a failure to start is a failed test, and it has to know the time"
+)]
+
+pub mod bench;
+pub mod edge;
+pub mod fixture;
+pub mod kv;
+pub mod keys;
+pub mod process;
+pub mod workerd;
