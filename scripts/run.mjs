@@ -46,7 +46,10 @@ async function start() {
   await waitFor("the control plane", () => ok(fetch(`${controlPlane}/readyz`)));
 
   const demo = await ensureDemo({ home, controlPlane, managementToken: firstOf(settings.MANAGEMENT_TOKEN), upstream });
-  await waitFor("the first snapshot at the edge", () => ok(fetch(`${edge}/healthz`)));
+  await waitFor("the demo at the edge", async () => {
+    const { snapshot } = await (await fetch(`${edge}/healthz`)).json();
+    if (!(snapshot?.version >= demo.snapshotVersion)) throw new Error("the edge has an older snapshot");
+  });
   if (!children.isStopping) announce(demo);
 }
 

@@ -69,7 +69,7 @@ impl Command {
             Self::Serve => serve::run(),
             Self::Keygen => keygen::run(),
             Self::Token(command) => token::run(&command),
-            Self::Migrate(command) => migrate::run(&command),
+            Self::Migrate(command) => migrate::run(command),
         }
     }
 }

@@ -145,7 +145,7 @@ fn refuse_unsupported(reader: &mut Reader<'_>) {
     match reader.text("EVENT_LOG").as_deref() {
         None | Some("database") => {}
         Some("redis") => {
-            reader.problem("EVENT_LOG", "`redis` is not supported yet; leave it out or say `database`")
+            reader.problem("EVENT_LOG", "`redis` is not supported yet; leave it out or say `database`");
         }
         Some(_) => reader.problem("EVENT_LOG", "must be `database`"),
     }

@@ -1,5 +1,5 @@
 //! All SQL. One file per table; each function takes the connection of the
-//! transaction it belongs to. The texts are static and also valid on PostgreSQL.
+//! transaction it belongs to. The texts are static and also valid on `PostgreSQL`.
 
 pub mod audit;
 pub mod credentials;
@@ -29,7 +29,7 @@ pub type Connection = sqlx::SqliteConnection;
 pub struct Store {
     pool: SqlitePool,
     /// Writers of this process queue here, in order, rather than spin on
-    /// SQLite's lock, which is neither fair nor patient.
+    /// `SQLite`'s lock, which is neither fair nor patient.
     writer: Arc<Mutex<()>>,
 }
 

@@ -47,7 +47,8 @@ export async function ensureDemo({ home, controlPlane, managementToken, upstream
   await ensureCredentials(api, project.id, keys);
   const token = await ensureToken(api, project.id, kept);
   writePrivate(file, `DEMO_PROJECT_ID=${project.id}\nDEMO_TOKEN_ID=${token.id}\nDEMO_TOKEN=${token.token}\n`);
-  return { token: token.token, model: upstream ? "gpt-example" : "gpt-4o-mini" };
+  const { published_version: snapshotVersion } = await api("POST", "/manage/snapshot/publish");
+  return { token: token.token, model: upstream ? "gpt-example" : "gpt-4o-mini", snapshotVersion };
 }
 
 async function ensureProject(api, id, defaultProvider) {

@@ -159,7 +159,8 @@ pub fn shared() -> Arc<SharedStack> {
     }
     // Its servers outlive the runtime of the test that happens to start them.
     let started = std::thread::spawn(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (stack, tokens) = runtime.block_on(world::start());
         Arc::new(SharedStack { stack: Some(stack), tokens, runtime: Some(runtime) })
     })

@@ -96,7 +96,12 @@ pub fn text(token: &Token) -> String {
 }
 
 /// Everything in the delta, over an empty base.
-pub fn manifest(version: u64, tokens: Vec<TokenRecord>, projects: Vec<Project>, providers: Providers) -> Manifest {
+pub fn manifest(
+    version: u64,
+    tokens: Vec<TokenRecord>,
+    projects: Vec<Project>,
+    providers: Providers,
+) -> Manifest {
     Manifest {
         deployment_id: keys::DEPLOYMENT.into(),
         version,
@@ -113,4 +118,13 @@ pub fn encode(manifest: &Manifest) -> Vec<u8> {
 /// An id that no fixture uses.
 pub fn stranger() -> Uuid {
     id::new(now(), &[0xee; 10])
+}
+
+/// The example upstream, in this process, without pauses; its URL.
+pub async fn upstream() -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let options = example_upstream::Options { pace: std::time::Duration::ZERO, ..Default::default() };
+    tokio::spawn(async move { example_upstream::serve(listener, options).await });
+    url
 }

@@ -13,7 +13,9 @@
 pub mod bench;
 pub mod edge;
 pub mod fixture;
-pub mod kv;
 pub mod keys;
+pub mod kv;
+pub mod local;
 pub mod process;
+pub mod stack;
 pub mod workerd;

@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// As in wrangler.toml.
-const COMPATIBILITY: &str = r#"compatibilityDate = "2026-11-01", compatibilityFlags = ["enable_request_signal"]"#;
+const COMPATIBILITY: &str =
+    r#"compatibilityDate = "2026-11-01", compatibilityFlags = ["enable_request_signal"]"#;
 
 #[derive(Debug)]
 pub struct Workerd {
@@ -34,14 +35,20 @@ pub struct Worker {
 impl Worker {
     /// The edge as `make build-edge` left it.
     pub fn edge(kv: SocketAddr, variables: Vec<(&'static str, String)>) -> Self {
-        let build = root().join("edge/build");
+        let build = std::env::var_os("LK_EXPERIMENT").map_or_else(|| root().join("edge/build"), PathBuf::from);
         let modules = vec![(build.join("index.js"), "esModule"), (build.join("index_bg.wasm"), "wasm")];
         Self { modules, variables, kv: Some(kv), core: None, extra_flags: Vec::new() }
     }
 
     /// A worker of one JavaScript file.
     pub fn script(path: &Path, variables: Vec<(&'static str, String)>) -> Self {
-        Self { modules: vec![(path.to_owned(), "esModule")], variables, kv: None, core: None, extra_flags: Vec::new() }
+        Self {
+            modules: vec![(path.to_owned(), "esModule")],
+            variables,
+            kv: None,
+            core: None,
+            extra_flags: Vec::new(),
+        }
     }
 
     fn config(&self) -> String {
@@ -84,7 +91,8 @@ impl Workerd {
         let folder = TempDir::new().unwrap();
         for (path, _) in &worker.modules {
             let copy = folder.path().join(path.file_name().unwrap());
-            std::fs::copy(path, &copy).unwrap_or_else(|error| panic!("{}: {error}; run `make build`", path.display()));
+            std::fs::copy(path, &copy)
+                .unwrap_or_else(|error| panic!("{}: {error}; run `make build`", path.display()));
         }
         let config = folder.path().join("config.capnp");
         std::fs::write(&config, worker.config()).unwrap();
@@ -104,7 +112,8 @@ impl Workerd {
         let mut process = Process::spawn(&mut command);
         let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
         let port = loop {
-            let line = lines.next().expect("workerd ended before it listened; see LATCHKEY_TEST_LOGS=1").unwrap();
+            let line =
+                lines.next().expect("workerd ended before it listened; see LATCHKEY_TEST_LOGS=1").unwrap();
             let event: serde_json::Value = serde_json::from_str(&line).unwrap();
             if event["event"] == "listen" {
                 break u16::try_from(event["port"].as_u64().unwrap()).unwrap();

@@ -96,6 +96,7 @@ pub(super) struct EndpointRule {
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of the wire name")]
 pub(super) struct Timeouts {
     /// Until the provider's response headers; 60000 unless given.
     #[serde(default, deserialize_with = "present")]

@@ -8,7 +8,9 @@ use shared::snapshot::signed::SnapshotSigner;
 
 pub(super) fn run() -> Result<(), Failure> {
     let keys = dotenv().map_err(Failure::new)?;
-    keys.iter().for_each(|(name, value)| print(format_args!("{name}={value}")));
+    for (name, value) in keys {
+        print(format_args!("{name}={value}"));
+    }
     Ok(())
 }
 

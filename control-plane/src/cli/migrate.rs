@@ -15,7 +15,7 @@ pub(super) enum Command {
     Status,
 }
 
-pub(super) fn run(command: &Command) -> Result<(), Failure> {
+pub(super) fn run(command: Command) -> Result<(), Failure> {
     let url = config::database_url(&environment)?;
     match command {
         Command::Up => {
@@ -23,7 +23,9 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
             if applied.is_empty() {
                 print("nothing to apply");
             }
-            applied.iter().for_each(|version| print(format_args!("applied {version:04}")));
+            for version in applied {
+                print(format_args!("applied {version:04}"));
+            }
         }
         Command::Down => {
             let undone = block_on(migrations::down(&url))?.map_err(Failure::new)?;

@@ -32,7 +32,7 @@ fn defaults() {
     assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_url, "sqlite://latchkey.db?mode=rwc");
     assert_eq!(config.deployment_id, "default");
-    assert_eq!(config.publisher.heartbeat, Duration::from_secs(60));
+    assert_eq!(config.publisher.heartbeat, Duration::from_mins(1));
     assert_eq!(config.publisher.settle, Duration::from_secs(90));
     assert!(!config.network.allow_private_upstreams && config.network.trusted_proxies.is_empty());
     assert_eq!(config.log.format, LogFormat::Text);

@@ -8,6 +8,10 @@ use url::{Host, Url};
 
 const LONGEST: usize = 512;
 
+/// How names end that mean something only within a network, metadata services among them.
+const LOCAL_NAMES: [&str; 8] =
+    [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp", ".home"];
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum UpstreamError {
     #[error("is not a URL such as https://api.example.com")]
@@ -65,11 +69,7 @@ fn is_private(host: &Host<&str>) -> bool {
         Host::Domain(name) => {
             let name = name.trim_end_matches('.');
             // A name without a dot is looked up in the network it is asked from.
-            let is_local_name = !name.contains('.')
-                || [".localhost", ".local", ".internal", ".lan", ".home.arpa", ".intranet", ".corp", ".home"]
-                    .iter()
-                    .any(|end| name.ends_with(end));
-            is_local_name
+            !name.contains('.') || LOCAL_NAMES.iter().any(|end| name.ends_with(end))
         }
     }
 }
@@ -110,8 +110,9 @@ fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     match ip.segments() {
         // `::` and `::1` are addresses of their own.
         [0, 0, 0, 0, 0, 0, 0, 0 | 1] => None,
-        [0, 0, 0, 0, 0, 0 | 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x2002, high, low, ..] => Some(v4(high, low)),
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
     }
 }

@@ -70,7 +70,7 @@ impl World {
             kv_namespace_id: "local".into(),
             cloudflare_api_token: None,
             signer: Arc::new(SnapshotSigner::new(&[1; 32])),
-            heartbeat: Duration::from_secs(60),
+            heartbeat: Duration::from_mins(1),
             settle: Duration::from_secs(90),
         };
         let (snapshot, _) = snapshot::start(settings, store.clone(), stop);
@@ -200,14 +200,12 @@ async fn kv(State(values): State<Values>, method: Method, uri: Uri, body: Bytes)
         Method::GET if path.ends_with("/keys") => {
             Json(json!({ "success": true, "errors": [], "messages": [], "result": [] })).into_response()
         }
-        Method::GET => match values.get(&path) {
-            Some(value) => value.clone().into_response(),
-            None => {
-                let missing =
-                    json!({ "success": false, "errors": [{ "code": 10009, "message": "key not found" }] });
-                (StatusCode::NOT_FOUND, Json(missing)).into_response()
-            }
-        },
+        Method::GET if values.contains_key(&path) => values[&path].clone().into_response(),
+        Method::GET => {
+            let missing =
+                json!({ "success": false, "errors": [{ "code": 10009, "message": "key not found" }] });
+            (StatusCode::NOT_FOUND, Json(missing)).into_response()
+        }
         _ => {
             values.insert(path, body);
             Json(done).into_response()

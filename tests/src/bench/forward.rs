@@ -17,7 +17,12 @@ pub async fn cpu_per_request(server: &Workerd, target: &Target, requests: usize)
 
 /// Rounds of floor and edge in turn, so that a noisy moment meets both; the
 /// median of each.
-pub async fn beside_floor(rig: &Rig, model: &str, is_streamed: bool, requests: usize) -> (Duration, Duration) {
+pub async fn beside_floor(
+    rig: &Rig,
+    model: &str,
+    is_streamed: bool,
+    requests: usize,
+) -> (Duration, Duration) {
     let (edge, floor) = (rig.edge(), rig.floor());
     let at_edge = rig.chat(&edge.url("/openai"), model, is_streamed);
     let at_floor = rig.chat(&floor.url("/openai"), model, is_streamed);

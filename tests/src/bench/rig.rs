@@ -40,7 +40,10 @@ impl Rig {
     pub fn edge(&self) -> Workerd {
         let mut variables = keys::edge_variables();
         variables.push(("SNAPSHOT_REFRESH_MS", "10000".into()));
-        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..Worker::edge(self.kv.binding_address(), variables) })
+        Workerd::start(&Worker {
+            core: Some(MEASURED_CORE),
+            ..Worker::edge(self.kv.binding_address(), variables)
+        })
     }
 
     pub fn floor(&self) -> Workerd {

@@ -10,13 +10,16 @@ use tokio::net::TcpListener;
 
 /// `{"text":"squeezed"}`
 pub const GZIPPED: [u8; 39] = [
-    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 42, 73, 173, 40, 81, 178, 82, 42, 46, 44, 77, 77, 173, 74, 77, 81, 170,
-    5, 0, 3, 249, 62, 43, 19, 0, 0, 0,
+    31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 171, 86, 42, 73, 173, 40, 81, 178, 82, 42, 46, 44, 77, 77, 173, 74, 77,
+    81, 170, 5, 0, 3, 249, 62, 43, 19, 0, 0, 0,
 ];
 
 /// Headers by which an upstream would speak for the edge.
-const PRETENDED: [(&str, &str); 3] =
-    [("x-latchkey-error", "invented"), ("x-latchkey-request-id", "invented"), ("x-latchkey-snapshot", "invented")];
+const PRETENDED: [(&str, &str); 3] = [
+    ("x-latchkey-error", "invented"),
+    ("x-latchkey-request-id", "invented"),
+    ("x-latchkey-snapshot", "invented"),
+];
 
 pub async fn start() -> SocketAddr {
     let routes = Router::new()
@@ -24,7 +27,10 @@ pub async fn start() -> SocketAddr {
         .route("/v1/models/204", any(async || StatusCode::NO_CONTENT))
         .route("/v1/models/304", any(async || (StatusCode::NOT_MODIFIED, [("etag", "\"1\"")])))
         .route("/v1/models/pretender", any(async || (PRETENDED, "the upstream's own")))
-        .route("/v1/models/encoding", any(async |headers: HeaderMap| format!("{:?}", headers.get("accept-encoding"))));
+        .route(
+            "/v1/models/encoding",
+            any(async |headers: HeaderMap| format!("{:?}", headers.get("accept-encoding"))),
+        );
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });

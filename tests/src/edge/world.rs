@@ -5,10 +5,10 @@ use crate::fixture::{self, now, project, provider, record, text, token};
 use shared::id;
 use shared::provider::{Api, Provider, Timeouts};
 use shared::snapshot::config::{self, Project, Providers};
+use shared::snapshot::manifest::{Base, ShardRef, SliceRef};
 use shared::snapshot::record::TokenRecord;
 use shared::snapshot::shard::Shard;
 use shared::snapshot::{Hash, project_key, providers_key, shard_key};
-use shared::snapshot::manifest::{Base, ShardRef, SliceRef};
 use shared::token::Token;
 use std::sync::LazyLock;
 
@@ -56,7 +56,12 @@ pub async fn start() -> (EdgeStack, Tokens) {
     };
     let issued_at = settled(1).issued_at().unwrap();
     let elsewhere = Providers {
-        providers: providers.providers.iter().cloned().map(|p| Provider { base_url: "http://127.0.0.1:1".into(), ..p }).collect(),
+        providers: providers
+            .providers
+            .iter()
+            .cloned()
+            .map(|p| Provider { base_url: "http://127.0.0.1:1".into(), ..p })
+            .collect(),
     };
     let credentials = |number: u32, providers: &Providers| project(number, providers).credentials;
     let projects: Vec<Project> = vec![
@@ -74,11 +79,13 @@ pub async fn start() -> (EdgeStack, Tokens) {
 
 /// The fixture's three, and those that differ in one thing.
 async fn providers(upstream: &str) -> Providers {
-    let openai = |name: &str, base_url: &str| provider(name, Api::OpenAi, "authorization", "Bearer ", base_url);
+    let openai =
+        |name: &str, base_url: &str| provider(name, Api::OpenAi, "authorization", "Bearer ", base_url);
     let mut providers = fixture::providers(upstream);
     let slow = Timeouts { first_byte_ms: 300 };
     let mut configured = openai("configured", upstream);
-    configured.default_headers = [("x-default".into(), "ours".into()), ("openai-beta".into(), "ours".into())].into();
+    configured.default_headers =
+        [("x-default".into(), "ours".into()), ("openai-beta".into(), "ours".into())].into();
     configured.allowed_headers = vec!["openai-project".into()];
     let mut odd = openai("odd", &format!("http://{}", odd::start().await));
     odd.allowed_endpoints[3].methods.push("HEAD".into());

@@ -1,0 +1,186 @@
+//! The control plane as a process, and the whole system around it.
+
+use crate::kv::KvServer;
+use crate::process::{Process, binary};
+use crate::workerd::{Worker, Workerd};
+use crate::{fixture, keys};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// `latchkey serve` on a free port.
+#[derive(Debug)]
+pub struct ControlPlane {
+    process: Process,
+    base: String,
+    client: reqwest::Client,
+}
+
+impl ControlPlane {
+    /// Over the database in `folder`, which may be there already.
+    pub fn start(folder: &Path, kv: &KvServer, variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary("latchkey"));
+        command
+            .arg("serve")
+            .envs(keys::control_plane_variables())
+            .env("LISTEN_ADDR", "127.0.0.1:0")
+            .env("DATABASE_URL", format!("sqlite://{}?mode=rwc", folder.join("latchkey.db").display()))
+            .env("KV_API_BASE", kv.rest_base())
+            .env("KV_NAMESPACE_ID", crate::kv::NAMESPACE)
+            .env("SNAPSHOT_HEARTBEAT", "2")
+            .envs(variables.iter().copied())
+            .stdout(Stdio::piped());
+        if std::env::var_os("LATCHKEY_TEST_LOGS").is_none() {
+            command.stderr(Stdio::null());
+        }
+        let mut process = Process::spawn(&mut command);
+        let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the control plane ended; see LATCHKEY_TEST_LOGS=1").unwrap();
+        let base = first.strip_prefix("listening on ").expect("its address").to_owned();
+        // Whatever else it prints must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, base, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("{}{path}", self.base)
+    }
+
+    /// Status and body of a management call.
+    pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let mut request = self.client.request(method, self.url(path)).bearer_auth(keys::MANAGEMENT_TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.send().await.unwrap();
+        let status = response.status();
+        (status, response.json().await.unwrap_or(Value::Null))
+    }
+
+    /// A call that must succeed.
+    pub async fn must(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.call(method.clone(), path, body).await;
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.must(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn patch(&self, path: &str, body: Value) -> Value {
+        self.must(Method::PATCH, path, Some(body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.must(Method::GET, path, None).await
+    }
+}
+
+/// Control plane, KV, edge and upstream, with a project that can use it.
+#[derive(Debug)]
+pub struct Stack {
+    pub control_plane: ControlPlane,
+    pub kv: KvServer,
+    pub edge: Workerd,
+    pub upstream: String,
+    pub project_id: String,
+    pub folder: TempDir,
+    client: reqwest::Client,
+}
+
+impl Stack {
+    pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(variables: &[(&str, &str)]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let kv = KvServer::start().await;
+        let upstream = fixture::upstream().await;
+        let control_plane = ControlPlane::start(folder.path(), &kv, variables);
+        let project_id = make_project(&control_plane, &upstream).await;
+        let mut edge_variables = keys::edge_variables();
+        edge_variables.push(("SNAPSHOT_REFRESH_MS", "1000".into()));
+        let edge = Workerd::start(&Worker::edge(kv.binding_address(), edge_variables));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let stack = Self { control_plane, kv, edge, upstream, project_id, folder, client };
+        stack.until_settled().await;
+        stack
+    }
+
+    /// A new token of the project: its id and its text.
+    pub async fn token(&self) -> (String, String) {
+        let body = json!({"project_id": self.project_id, "name": "test", "expires_at": null});
+        let answer = self.control_plane.post("/manage/tokens", body).await;
+        assert_eq!(answer["replicated"], true);
+        (answer["id"].as_str().unwrap().to_owned(), answer["token"].as_str().unwrap().to_owned())
+    }
+
+    /// The status of one request with `token`, and the code of a refusal.
+    pub async fn ask(&self, token: &str) -> (u16, Option<String>) {
+        let response = self.client.get(self.edge.url("/v1/models")).bearer_auth(token).send().await.unwrap();
+        let code = response.headers().get("x-latchkey-error").map(|code| code.to_str().unwrap().to_owned());
+        (response.status().as_u16(), code)
+    }
+
+    /// Waits until all changes so far are published, and the edge has read that.
+    pub async fn until_settled(&self) {
+        let published = async || self.control_plane.get("/manage/snapshot").await["pending"] == 0;
+        self.until("the publication", published).await;
+        let version = self.control_plane.get("/manage/snapshot").await["published_version"].as_u64();
+        let at_edge = async || {
+            let response = self.client.get(self.edge.url("/healthz")).send().await.unwrap();
+            response.json::<Value>().await.unwrap()["snapshot"]["version"].as_u64() >= version
+        };
+        self.until("the snapshot at the edge", at_edge).await;
+    }
+
+    /// Waits, 10 seconds at most, until `condition` holds.
+    pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) -> Duration {
+        let started = Instant::now();
+        while !condition().await {
+            assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        started.elapsed()
+    }
+
+    /// A control plane over the same database and KV, in place of one that was killed.
+    pub fn restart_control_plane(&mut self) {
+        self.control_plane = ControlPlane::start(self.folder.path(), &self.kv, &[]);
+    }
+}
+
+/// A provider at `upstream`, a project with a credential for it; its id.
+async fn make_project(control_plane: &ControlPlane, upstream: &str) -> String {
+    let provider = json!({
+        "base_url": upstream,
+        "auth": {"header": "authorization", "prefix": "Bearer "},
+        "api": "openai",
+        "allowed_endpoints": [
+            {"methods": ["POST"], "path": "/v1/chat/completions"},
+            {"methods": ["GET"], "path": "/v1/models/**"},
+        ],
+    });
+    control_plane.must(Method::PUT, "/manage/providers/example", Some(provider)).await;
+    let project =
+        control_plane.post("/manage/projects", json!({"name": "test", "default_provider": "example"})).await;
+    let project_id = project["id"].as_str().unwrap().to_owned();
+    let credential = json!({"provider": "example", "label": "test", "api_key": fixture::UPSTREAM_KEY});
+    control_plane.post(&format!("/manage/projects/{project_id}/credentials"), credential).await;
+    project_id
+}
+
+/// A loopback port that nobody listens on.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

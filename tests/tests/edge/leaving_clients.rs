@@ -1,0 +1,74 @@
+//! A client that leaves takes its request with it.
+
+use latchkey_tests::edge::upstream::{TRACE, trace};
+use latchkey_tests::edge::{EdgeStack, shared, until};
+use std::time::{Duration, Instant};
+
+const PROMPT: Duration = Duration::from_secs(2);
+
+/// How long it took until the upstream saw the client go.
+async fn noticed(edge: &EdgeStack, trace: &str) -> Duration {
+    let left = Instant::now();
+    edge.upstream.ended(trace, "client_gone").await;
+    left.elapsed()
+}
+
+#[tokio::test]
+async fn one_that_leaves_mid_stream_cancels_the_upstream() {
+    let edge = shared();
+    let trace = trace();
+    let body = latchkey_tests::edge::chat_body("gpt-example+chunks=1000,pace=50", true);
+    let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.tokens.valid).json(&body);
+    let mut response = request.header(TRACE, &trace).send().await.unwrap();
+    for _ in 0..3 {
+        response.chunk().await.unwrap().unwrap();
+    }
+    drop(response);
+    let took = noticed(&edge, &trace).await;
+    assert!(took < PROMPT, "{took:?}");
+}
+
+#[tokio::test]
+async fn one_that_leaves_before_the_answer_cancels_the_upstream() {
+    let edge = shared();
+    let trace = trace();
+    let request =
+        edge.get("/openai/_fault/silent?ms=20000").bearer_auth(&edge.tokens.valid).header(TRACE, &trace);
+    let mut waiting = Box::pin(request.send());
+    until("the request is with the upstream", async || {
+        let _ = tokio::time::timeout(Duration::from_millis(20), &mut waiting).await;
+        !edge.upstream.seen(&trace).await.is_empty()
+    })
+    .await;
+    drop(waiting);
+    let took = noticed(&edge, &trace).await;
+    assert!(took < PROMPT, "{took:?}");
+}
+
+#[tokio::test]
+async fn one_that_leaves_mid_upload_cancels_the_upstream() {
+    let edge = shared();
+    let trace = trace();
+    let pieces = futures_util::stream::unfold((), async |()| {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Some((Ok::<_, std::convert::Infallible>(vec![7_u8; 1_000]), ()))
+    });
+    let request =
+        edge.post("/openai/v1/audio/transcriptions").bearer_auth(&edge.tokens.valid).header(TRACE, &trace);
+    let mut waiting = Box::pin(request.body(reqwest::Body::wrap_stream(Box::pin(pieces))).send());
+    until("the upload has begun", async || {
+        let _ = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+        edge.upstream.seen(&trace).await.first().is_some_and(|entry| entry["body_bytes"].as_u64() > Some(0))
+    })
+    .await;
+    drop(waiting);
+    let left = Instant::now();
+    // What had come was not all: the upstream must not take it for a whole body.
+    until("the upstream sees the upload end", async || {
+        edge.upstream.only(&trace).await["outcome"] != "in_progress"
+    })
+    .await;
+    let entry = edge.upstream.only(&trace).await;
+    assert!(entry["status"] != 200, "the upstream took half an upload for a whole one: {entry}");
+    assert!(left.elapsed() < PROMPT, "{:?}", left.elapsed());
+}

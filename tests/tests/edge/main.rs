@@ -1,0 +1,21 @@
+//! The edge on real workerd, before snapshots made by hand: every refusal, what
+//! passes and what does not, and what it does when KV or the upstream fails it.
+#![allow(clippy::disallowed_methods, reason = "tests measure time")]
+
+mod bodies;
+mod credentials;
+mod forged_tokens;
+mod fresh_tokens;
+mod freshness;
+mod health;
+mod kv_faults;
+mod leaving_clients;
+mod manifest_faults;
+mod paths;
+
+mod refusals;
+mod request_headers;
+mod response_headers;
+mod snapshot_objects;
+mod streams;
+mod upstream_failures;
