@@ -30,7 +30,7 @@ check: tools node_modules/.package-lock.json ## format, lints, dependency policy
 	scripts/check-boundaries.sh
 
 bench: build sdk ## the benchmarks, each beside its floor or peer
-	cargo build --locked --release -p control-plane -p latchkey-tests
+	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 
 soak: ## the long fault and load tests

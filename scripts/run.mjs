@@ -9,10 +9,10 @@ import { readSettings, writeEdgeVariables } from "./run/settings.mjs";
 
 const home = resolve(process.env.LATCHKEY_HOME ?? ".latchkey");
 const edgePort = Number(process.env.EDGE_PORT ?? 8787);
-const controlPlanePort = Number(process.env.CONTROL_PLANE_PORT ?? 8080);
+const listenAddr = process.env.LISTEN_ADDR ?? `127.0.0.1:${process.env.CONTROL_PLANE_PORT ?? 8080}`;
 const upstreamPort = Number(process.env.EXAMPLE_UPSTREAM_PORT ?? 8089);
 const edge = `http://127.0.0.1:${edgePort}`;
-const controlPlane = `http://127.0.0.1:${controlPlanePort}`;
+const controlPlane = `http://${listenAddr}`;
 const upstream = process.env.OPENAI_API_KEY ? undefined : `http://127.0.0.1:${upstreamPort}`;
 const target = process.env.CARGO_TARGET_DIR ?? "target";
 
@@ -28,10 +28,10 @@ try {
 
 async function start() {
   await assertFree(edgePort, "EDGE_PORT");
-  await assertFree(controlPlanePort, "CONTROL_PLANE_PORT");
+  await assertFree(Number(listenAddr.split(":").at(-1)), "CONTROL_PLANE_PORT");
   if (upstream) await assertFree(upstreamPort, "EXAMPLE_UPSTREAM_PORT");
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  const settings = readSettings({ home, edge, controlPlanePort, latchkey: `${target}/debug/latchkey` });
+  const settings = readSettings({ home, edge, listenAddr, latchkey: `${target}/debug/latchkey` });
   const edgeVariables = writeEdgeVariables(home, settings, controlPlane);
 
   if (upstream) {

@@ -52,11 +52,15 @@ fn look_up(
     if let Some(record) = snapshot.token(token.id())? {
         // A snapshot with a token has its project; one without is not whole.
         let project = snapshot.project(record.project())?.ok_or_else(|| {
-            Refusal::new(Code::SnapshotUnavailable, "The gateway's configuration is incomplete. Try again shortly.")
+            Refusal::new(
+                Code::SnapshotUnavailable,
+                "The gateway's configuration is incomplete. Try again shortly.",
+            )
         })?;
         return Ok((record, project));
     }
-    let created = fresh.find(token, snapshot.created_at(), now)?.ok_or_else(|| refuse(Invalid::WrongSecret))?;
+    let created =
+        fresh.find(token, snapshot.created_at(), now)?.ok_or_else(|| refuse(Invalid::WrongSecret))?;
     let project = snapshot.project(created.record.project())?.unwrap_or_else(|| created.project.clone());
     Ok((created.record, project))
 }
@@ -64,7 +68,9 @@ fn look_up(
 fn refuse(reason: Invalid) -> Refusal {
     match reason {
         Invalid::WrongSecret => Refusal::new(Code::InvalidToken, "The token is unknown."),
-        Invalid::Revoked => Refusal::new(Code::TokenRevoked, "The token has been revoked. Ask for a new one."),
+        Invalid::Revoked => {
+            Refusal::new(Code::TokenRevoked, "The token has been revoked. Ask for a new one.")
+        }
         Invalid::Expired => Refusal::new(Code::TokenExpired, "The token has expired. Ask for a new one."),
     }
 }

@@ -51,9 +51,13 @@ pub fn authorize<'a>(
         ProviderName::Default => caller.project().default_provider.as_str(),
         ProviderName::Named(name) => name,
     };
-    let provider = providers.providers.iter().position(|provider| provider.name == name).ok_or_else(|| {
-        Refusal::new(Code::UnknownProvider, "No such provider. Paths are /<provider>/... or, for the project's default provider, /v1/...")
-    })?;
+    let provider =
+        providers.providers.iter().position(|provider| provider.name == name).ok_or_else(|| {
+            Refusal::new(
+                Code::UnknownProvider,
+                "No such provider. Paths are /<provider>/... or, for the project's default provider, /v1/...",
+            )
+        })?;
     check_endpoint(&providers.providers[provider], head.method, target.path)?;
     check_body(head)?;
     Ok(Permit { caller, target, providers, provider })

@@ -50,7 +50,9 @@ fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {
 pub fn api_of(head: &Head<'_>, snapshot: Option<&Snapshot>) -> Api {
     let path = head.path_and_query.split('?').next().unwrap_or_default();
     match split_provider(path) {
-        (ProviderName::Default, path) if path == "/v1/messages" || path.starts_with("/v1/messages/") => Api::Anthropic,
+        (ProviderName::Default, path) if path == "/v1/messages" || path.starts_with("/v1/messages/") => {
+            Api::Anthropic
+        }
         (ProviderName::Default, _) if head.header("anthropic-version").is_some() => Api::Anthropic,
         (ProviderName::Default, _) => Api::OpenAi,
         (ProviderName::Named(name), _) => {

@@ -67,21 +67,25 @@ fn choose_key(
     let candidates: Vec<(u32, u32)> = project
         .credentials
         .iter()
-        .map(|candidate| if candidate.provider == provider.name { (candidate.priority, candidate.weight) } else { (0, 0) })
+        .map(|candidate| {
+            if candidate.provider == provider.name { (candidate.priority, candidate.weight) } else { (0, 0) }
+        })
         .collect();
     let unusable = |why: &'static str| Refusal::new(Code::UpstreamUnavailable, why);
     let chosen = choose(&candidates, chance)
         .ok_or_else(|| unusable("The project has no active credential for this provider."))?;
-    project
-        .open(chosen, provider, deployment_id, keys)
-        .ok_or_else(|| unusable("The project's credential for this provider cannot be used. Its owner must renew it."))
+    project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
+        unusable("The project's credential for this provider cannot be used. Its owner must renew it.")
+    })
 }
 
 /// Of (priority, weight) pairs, the index of one with the lowest priority, in
 /// proportion to weights; those with weight 0 do not take part.
 fn choose(candidates: &[(u32, u32)], chance: u32) -> Option<usize> {
     let first = candidates.iter().filter(|(_, weight)| *weight > 0).map(|(priority, _)| *priority).min()?;
-    let eligible = || candidates.iter().enumerate().filter(move |(_, (priority, weight))| *priority == first && *weight > 0);
+    let eligible = || {
+        candidates.iter().enumerate().filter(move |(_, (priority, weight))| *priority == first && *weight > 0)
+    };
     let total: u64 = eligible().map(|(_, (_, weight))| u64::from(*weight)).sum();
     // Scales `chance` from 0..2^32 to 0..total.
     let mut rest = (u64::from(chance) * total) >> 32;
@@ -97,7 +101,9 @@ fn choose(candidates: &[(u32, u32)], chance: u32) -> Option<usize> {
 fn withheld(head: &Head<'_>, allowed: &[String]) -> String {
     let mut names = String::new();
     for (name, value) in head.headers() {
-        if is_withheld(name) || (header::ACCOUNT_SELECTORS.contains(&name) && !allowed.iter().any(|a| a == name)) {
+        if is_withheld(name)
+            || (header::ACCOUNT_SELECTORS.contains(&name) && !allowed.iter().any(|a| a == name))
+        {
             push_line(&mut names, name);
         }
         if name == "connection" {
@@ -158,7 +164,14 @@ mod tests {
             .chain(header::HOP_BY_HOP)
             .chain(header::METHOD_OVERRIDES)
             .chain(header::ACCOUNT_SELECTORS)
-            .chain(["cookie", "cf-connecting-ip", "cf-anything", "x-forwarded-for", "x-forwarded-x", "forwarded"])
+            .chain([
+                "cookie",
+                "cf-connecting-ip",
+                "cf-anything",
+                "x-forwarded-for",
+                "x-forwarded-x",
+                "forwarded",
+            ])
             .chain(["x-real-ip", "true-client-ip", "x-latchkey-anything", "cdn-loop"])
             .collect();
         let headers: Vec<(&str, &str)> = all.iter().map(|&name| (name, "v")).collect();
@@ -170,8 +183,20 @@ mod tests {
 
     #[test]
     fn what_the_provider_needs_passes() {
-        let headers = ["accept", "content-type", "user-agent", "anthropic-version", "anthropic-beta", "openai-beta",
-            "x-stainless-lang", "x-goog-api-client", "accept-encoding", "traceparent", "priority", "idempotency-key"];
+        let headers = [
+            "accept",
+            "content-type",
+            "user-agent",
+            "anthropic-version",
+            "anthropic-beta",
+            "openai-beta",
+            "x-stainless-lang",
+            "x-goog-api-client",
+            "accept-encoding",
+            "traceparent",
+            "priority",
+            "idempotency-key",
+        ];
         assert_eq!(withheld_of(&headers.map(|name| (name, "v")), &[]), Vec::<String>::new());
         let selectors = header::ACCOUNT_SELECTORS.map(|name| (name, "v"));
         assert_eq!(withheld_of(&selectors, &["openai-project"]), ["openai-organization"]);

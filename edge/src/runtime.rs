@@ -5,6 +5,7 @@ mod forward;
 mod glue;
 mod isolate;
 mod kv;
+mod random;
 
 use crate::head::Head;
 use crate::pipeline::{self, api_of};
@@ -14,8 +15,9 @@ use crate::snapshot::holder::Check;
 use crate::snapshot::{Halt, Snapshot};
 use futures_util::future::{Either, select};
 use isolate::Isolate;
+use kv::Load;
 use shared::header;
-use shared::id::UnixMs;
+use shared::id::{self, UnixMs};
 use shared::provider::Api;
 use std::pin::pin;
 use std::rc::Rc;
@@ -39,12 +41,14 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
         Ok(isolate) => isolate,
         Err(problem) => {
             console_error!("configuration: {problem}");
-            let refusal = Refusal::new(Code::SnapshotUnavailable, format!("The gateway is not configured: {problem}."));
-            return Ok(refuse(&refusal, Api::OpenAi, ""));
+            let refusal =
+                Refusal::new(Code::SnapshotUnavailable, format!("The gateway is not configured: {problem}."));
+            return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
         }
     };
     let Some(head) = Head::parse(&text) else {
-        return Ok(refuse(&Refusal::new(Code::InvalidPath, "The URL cannot be read."), Api::OpenAi, ""));
+        let refusal = Refusal::new(Code::InvalidPath, "The URL cannot be read.");
+        return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
     };
     refresh(&isolate, &context, now).await;
     if head.path_and_query == "/healthz" {
@@ -79,7 +83,7 @@ async fn refresh(isolate: &Rc<Isolate>, context: &Context, now: UnixMs) {
 
 async fn respond(isolate: &Isolate, request: &Request, head: &Head<'_>, now: UnixMs) -> Response {
     let (snapshot, decision) = decide(isolate, head, now).await;
-    let own_headers = own_headers(isolate, snapshot.as_deref(), now);
+    let own_headers = own_headers(snapshot.as_deref(), now);
     let refusal = match decision {
         Ok(plan) => match forward::forward(request, &plan, &own_headers).await {
             Ok(response) => return response,
@@ -91,26 +95,50 @@ async fn respond(isolate: &Isolate, request: &Request, head: &Head<'_>, now: Uni
 }
 
 /// Decides, loading what the decision asks for. Warm, this does not wait.
-async fn decide(isolate: &Isolate, head: &Head<'_>, now: UnixMs) -> (Option<Rc<Snapshot>>, Result<Plan, Refusal>) {
+async fn decide(
+    isolate: &Isolate,
+    head: &Head<'_>,
+    now: UnixMs,
+) -> (Option<Rc<Snapshot>>, Result<Plan, Refusal>) {
     let unavailable = || {
-        Refusal::new(Code::SnapshotUnavailable, "The gateway has no usable configuration at the moment. Try again shortly.")
+        Refusal::new(
+            Code::SnapshotUnavailable,
+            "The gateway has no usable configuration at the moment. Try again shortly.",
+        )
     };
     let mut snapshot = isolate.holder.borrow().current();
     for _ in 0..MAX_LOADS {
         let Some(held) = snapshot.clone() else { break };
-        match pipeline::decide(&isolate.settings, &held, &isolate.fresh, head, now, isolate.chance()) {
+        match pipeline::decide(
+            &isolate.settings,
+            &held,
+            &isolate.fresh,
+            head,
+            now,
+            u32::from_le_bytes(random::take()),
+        ) {
             Ok(plan) => return (snapshot, Ok(plan)),
             Err(Halt::Refuse(refusal)) => return (snapshot, Err(refusal)),
             Err(Halt::Load(object)) => {
-                if !kv::load(isolate, &held, object).await && !isolate.holder.borrow_mut().reject(held.version()) {
-                    break;
+                let next = match kv::load(isolate, &held, object).await {
+                    Load::Loaded => continue,
+                    Load::Unusable => {
+                        isolate.holder.borrow_mut().reject(held.version());
+                        isolate.holder.borrow().current()
+                    }
+                    // For this request alone: nothing says that the current one is not whole.
+                    Load::Failed => isolate.holder.borrow().previous(),
+                };
+                match next {
+                    Some(next) if next.version() != held.version() => snapshot = Some(next),
+                    _ => break,
                 }
-                // Another request may have brought a newer one meanwhile.
-                snapshot = isolate.holder.borrow().current();
             }
             Err(Halt::Fresh(token_id)) => match kv::ask_fresh(isolate, token_id).await {
                 Ok(true) => {}
-                Ok(false) => return (snapshot, Err(Refusal::new(Code::InvalidToken, "The token is unknown."))),
+                Ok(false) => {
+                    return (snapshot, Err(Refusal::new(Code::InvalidToken, "The token is unknown.")));
+                }
                 Err(()) => break,
             },
         }
@@ -118,12 +146,13 @@ async fn decide(isolate: &Isolate, head: &Head<'_>, now: UnixMs) -> (Option<Rc<S
     (snapshot, Err(unavailable()))
 }
 
-fn own_headers(isolate: &Isolate, snapshot: Option<&Snapshot>, now: UnixMs) -> String {
-    let mut lines = format!("{}\n{}\n", header::REQUEST_ID, isolate.request_id(now));
+fn own_headers(snapshot: Option<&Snapshot>, now: UnixMs) -> String {
+    let mut lines = format!("{}\n{}\n", header::REQUEST_ID, id::new(now, &random::take()));
     if let Some(snapshot) = snapshot {
         use std::fmt::Write;
         // Writing to a String cannot fail.
-        let _ = write!(lines, "{}\n{};age={}\n", header::SNAPSHOT, snapshot.version(), snapshot.age_secs(now));
+        let _ =
+            write!(lines, "{}\n{};age={}\n", header::SNAPSHOT, snapshot.version(), snapshot.age_secs(now));
     }
     lines
 }
@@ -160,7 +189,7 @@ fn health(isolate: &Isolate, now: UnixMs) -> Response {
     };
     let headers = format!(
         "{}content-type\napplication/json\ncache-control\nno-store\n",
-        own_headers(isolate, snapshot.as_deref(), now)
+        own_headers(snapshot.as_deref(), now)
     );
     glue::answer(status, &headers, &body.to_string())
 }

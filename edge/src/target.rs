@@ -135,7 +135,8 @@ mod tests {
 
     #[test]
     fn keys_and_method_overrides_are_not_forwarded() {
-        let query = |text: &str| Target::parse(&format!("/openai/v1/models?{text}")).map(|target| target.query);
+        let query =
+            |text: &str| Target::parse(&format!("/openai/v1/models?{text}")).map(|target| target.query);
         assert_eq!(query("alt=sse&key=AIza&%6Bey=x&access_token=y&_method=DELETE&b").unwrap(), "?alt=sse&b");
         assert_eq!(query("key=x").unwrap(), "");
         for text in ["key=sk-lk-abc", "other=sk-lk-abc", "key=%73k-lk-abc"] {

@@ -5,12 +5,12 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 const EDGE_SECRETS = ["EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY", "EDGE_INGEST_KEY"];
 
-export function readSettings({ home, edge, controlPlanePort, latchkey }) {
+export function readSettings({ home, edge, listenAddr, latchkey }) {
   const file = `${home}/keys.env`;
   if (!existsSync(file)) writePrivate(file, execFileSync(latchkey, ["keygen"], { encoding: "utf8" }));
   const defaults = {
     ...parseDotenv(readFileSync(file, "utf8")),
-    LISTEN_ADDR: `127.0.0.1:${controlPlanePort}`,
+    LISTEN_ADDR: listenAddr,
     DATABASE_URL: `sqlite://${home}/latchkey.db?mode=rwc`,
     KV_API_BASE: `${edge}/cdn-cgi/local/explorer/api`,
     KV_NAMESPACE_ID: "latchkey-snapshot",
@@ -18,7 +18,10 @@ export function readSettings({ home, edge, controlPlanePort, latchkey }) {
     DEPLOYMENT_ID: "default",
     SNAPSHOT_REFRESH_MS: "1000",
   };
-  const set = Object.entries(process.env).filter(([name]) => name in defaults);
+  if (Boolean(process.env.SNAPSHOT_SIGNING_KEY) !== Boolean(process.env.SNAPSHOT_VERIFY_KEY)) {
+    throw new Error("SNAPSHOT_SIGNING_KEY and SNAPSHOT_VERIFY_KEY belong together: set both or neither");
+  }
+  const set = Object.entries(process.env).filter(([name, value]) => name in defaults && value !== "");
   return { ...defaults, ...Object.fromEntries(set) };
 }
 

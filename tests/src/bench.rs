@@ -1,6 +1,10 @@
 //! The benchmarks: each figure beside its floor or peer, in one run.
 
+pub mod change;
 pub mod forward;
 pub mod load;
+pub mod memory;
+pub mod peer;
 pub mod report;
 pub mod rig;
+pub mod stream;

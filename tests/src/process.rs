@@ -67,7 +67,10 @@ pub fn binary(name: &str) -> PathBuf {
     if folder.ends_with("deps") {
         folder.pop();
     }
-    let path = folder.join(name);
+    // Benchmarks are built for release; of the rest, what was built for the tests serves them.
+    let path = Some(folder.join(name))
+        .filter(|path| path.exists())
+        .unwrap_or(folder.with_file_name("debug").join(name));
     assert!(path.exists(), "{} is not built; `make test` builds it first", path.display());
     path
 }

@@ -144,11 +144,11 @@ impl Stack {
         self.until("the snapshot at the edge", at_edge).await;
     }
 
-    /// Waits, 10 seconds at most, until `condition` holds.
+    /// Waits, 30 seconds at most, until `condition` holds.
     pub async fn until(&self, what: &str, condition: impl AsyncFn() -> bool) -> Duration {
         let started = Instant::now();
         while !condition().await {
-            assert!(started.elapsed() < Duration::from_secs(10), "{what} did not happen in 10 s");
+            assert!(started.elapsed() < Duration::from_secs(30), "{what} did not happen in 30 s");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         started.elapsed()

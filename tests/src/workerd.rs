@@ -33,9 +33,9 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// The edge as `make build-edge` left it.
+    /// The edge as `make build` left it.
     pub fn edge(kv: SocketAddr, variables: Vec<(&'static str, String)>) -> Self {
-        let build = std::env::var_os("LK_EXPERIMENT").map_or_else(|| root().join("edge/build"), PathBuf::from);
+        let build = root().join("edge/build");
         let modules = vec![(build.join("index.js"), "esModule"), (build.join("index_bg.wasm"), "wasm")];
         Self { modules, variables, kv: Some(kv), core: None, extra_flags: Vec::new() }
     }

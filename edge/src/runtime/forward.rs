@@ -12,7 +12,11 @@ use web_sys::{Request, Response};
 /// and accounts of the provider's, and what would speak for Cloudflare or us.
 const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy-connection\ntrailer\ntransfer-encoding\nupgrade\nset-cookie\nset-cookie2\nopenai-organization\nopenai-project\nauthorization\nx-api-key\napi-key\nx-goog-api-key\nx-latchkey-error\nalt-svc";
 
-pub(super) async fn forward(request: &Request, plan: &Plan, answer_headers: &str) -> Result<Response, Refusal> {
+pub(super) async fn forward(
+    request: &Request,
+    plan: &Plan,
+    answer_headers: &str,
+) -> Result<Response, Refusal> {
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
     let max_body = if plan.count_body { MAX_BODY_BYTES as f64 } else { 0.0 };
     let outcome = glue::forward(

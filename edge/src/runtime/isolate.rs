@@ -3,13 +3,12 @@
 use crate::pipeline::Settings;
 use crate::snapshot::fresh::FreshTokens;
 use crate::snapshot::holder::Holder;
-use shared::id::{self, UnixMs};
+use shared::id::UnixMs;
 use shared::key::KeyRing;
 use shared::snapshot::signed::SnapshotVerifier;
 use shared::token::TagKeys;
 use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
-use uuid::Uuid;
 use worker::Env;
 use worker::kv::KvStore;
 
@@ -22,7 +21,6 @@ pub(super) struct Isolate {
     pub(super) kv: KvStore,
     pub(super) holder: RefCell<Holder>,
     pub(super) fresh: FreshTokens,
-    random: RefCell<RandomPool>,
 }
 
 thread_local! {
@@ -43,7 +41,9 @@ pub(super) fn get(env: &Env) -> Result<Rc<Isolate>, String> {
 
 impl Isolate {
     fn new(env: &Env) -> Result<Self, String> {
-        let var = |name: &str| env.var(name).map(|value| value.to_string()).map_err(|_| format!("{name} is not set"));
+        let var = |name: &str| {
+            env.var(name).map(|value| value.to_string()).map_err(|_| format!("{name} is not set"))
+        };
         let secret = |name: &str| {
             let text = env.secret(name).map_err(|_| format!("{name} is not set"))?.to_string();
             KeyRing::from_base64_list(&text).map_err(|error| format!("{name} {error}"))
@@ -65,42 +65,6 @@ impl Isolate {
             kv: env.kv("SNAPSHOT").map_err(|_| "the KV binding SNAPSHOT is missing")?,
             holder: RefCell::default(),
             fresh: FreshTokens::default(),
-            random: RefCell::default(),
         })
-    }
-
-    pub(super) fn request_id(&self, now: UnixMs) -> Uuid {
-        id::new(now, &self.random.borrow_mut().take())
-    }
-
-    pub(super) fn chance(&self) -> u32 {
-        u32::from_le_bytes(self.random.borrow_mut().take())
-    }
-}
-
-/// Random bytes, fetched from JavaScript many at a time.
-struct RandomPool {
-    bytes: [u8; 1024],
-    used: usize,
-}
-
-impl Default for RandomPool {
-    fn default() -> Self {
-        Self { bytes: [0; 1024], used: 1024 }
-    }
-}
-
-impl RandomPool {
-    fn take<const N: usize>(&mut self) -> [u8; N] {
-        if self.used + N > self.bytes.len() {
-            // Cannot fail in a Workers request; were it to, ids would repeat
-            // and nothing that protects anything depends on them.
-            let _ = getrandom::fill(&mut self.bytes);
-            self.used = 0;
-        }
-        let mut taken = [0; N];
-        taken.copy_from_slice(&self.bytes[self.used..self.used + N]);
-        self.used += N;
-        taken
     }
 }

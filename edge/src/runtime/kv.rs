@@ -45,17 +45,26 @@ pub(super) async fn check_manifest(isolate: &Isolate) {
     }
 }
 
-/// Loads an object into `snapshot`; says whether it is there now.
-pub(super) async fn load(isolate: &Isolate, snapshot: &Snapshot, object: Object) -> bool {
-    let outcome = match read(&isolate.kv, &object.key(), OBJECT_CACHE_TTL).await {
-        Ok(Some(content)) => snapshot.insert(object, content).map_err(|error| error.to_string()),
-        Ok(None) => Err("it is missing".to_owned()),
-        Err(error) => Err(error),
+pub(super) enum Load {
+    Loaded,
+    /// KV answered: the object is missing, or is not what its name says.
+    Unusable,
+    /// KV did not answer; another time it may.
+    Failed,
+}
+
+/// Loads an object into `snapshot`.
+pub(super) async fn load(isolate: &Isolate, snapshot: &Snapshot, object: Object) -> Load {
+    let (outcome, problem) = match read(&isolate.kv, &object.key(), OBJECT_CACHE_TTL).await {
+        Ok(Some(content)) => match snapshot.insert(object, content) {
+            Ok(()) => return Load::Loaded,
+            Err(error) => (Load::Unusable, error.to_string()),
+        },
+        Ok(None) => (Load::Unusable, "it is missing".to_owned()),
+        Err(error) => (Load::Failed, error),
     };
-    if let Err(problem) = &outcome {
-        console_error!("snapshot: {} of version {}: {problem}", object.key(), snapshot.version());
-    }
-    outcome.is_ok()
+    console_error!("snapshot: {} of version {}: {problem}", object.key(), snapshot.version());
+    outcome
 }
 
 /// Asks for a token created a moment ago; `Err` if KV could not tell.
@@ -69,7 +78,9 @@ pub(super) async fn ask_fresh(isolate: &Isolate, token_id: Uuid) -> Result<bool,
         }
     };
     match Fresh::decode(&object, &isolate.verifier) {
-        Ok(fresh) if fresh.deployment_id == isolate.settings.deployment_id && fresh.record.id() == token_id => {
+        Ok(fresh)
+            if fresh.deployment_id == isolate.settings.deployment_id && fresh.record.id() == token_id =>
+        {
             isolate.fresh.remember(fresh);
             Ok(true)
         }

@@ -29,7 +29,12 @@ impl FreshTokens {
     ///
     /// A manifest made well after a token either has it or knows that it is
     /// gone: then what is remembered of it no longer counts.
-    pub fn find(&self, token: &Token, manifest_created_at: UnixMs, now: UnixMs) -> Result<Option<Created>, Halt> {
+    pub fn find(
+        &self,
+        token: &Token,
+        manifest_created_at: UnixMs,
+        now: UnixMs,
+    ) -> Result<Option<Created>, Halt> {
         let Some(issued_at) = token.issued_at() else { return Ok(None) };
         if manifest_created_at >= issued_at.saturating_add(MAX_AGE_MS) {
             return Ok(None);
@@ -45,6 +50,9 @@ impl FreshTokens {
         if tokens.len() >= MAX_REMEMBERED {
             tokens.clear();
         }
-        tokens.insert(fresh.record.id(), Created { record: fresh.record, project: LiveProject::new(fresh.project) });
+        tokens.insert(
+            fresh.record.id(),
+            Created { record: fresh.record, project: LiveProject::new(fresh.project) },
+        );
     }
 }

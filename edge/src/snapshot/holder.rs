@@ -59,6 +59,11 @@ impl Holder {
         self.current.as_ref().map(|held| held.snapshot.clone())
     }
 
+    /// The snapshot before the current one.
+    pub fn previous(&self) -> Option<Rc<Snapshot>> {
+        self.previous.as_ref().map(|held| held.snapshot.clone())
+    }
+
     pub fn check_needed(&self, now: UnixMs, interval: UnixMs) -> Check {
         let within = |at: Option<UnixMs>, span: UnixMs| at.is_some_and(|at| now.saturating_sub(at) <= span);
         if self.current.is_none() {
@@ -171,7 +176,13 @@ mod tests {
             Self { holder: Holder::default(), signer: SnapshotSigner::new(&[1; 32]) }
         }
 
-        fn read(&mut self, version: u64, deployment: &str, created_at: UnixMs, now: UnixMs) -> Result<(), Refused> {
+        fn read(
+            &mut self,
+            version: u64,
+            deployment: &str,
+            created_at: UnixMs,
+            now: UnixMs,
+        ) -> Result<(), Refused> {
             let manifest = Manifest {
                 deployment_id: deployment.into(),
                 version,

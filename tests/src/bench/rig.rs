@@ -6,9 +6,7 @@ use crate::keys;
 use crate::kv::KvServer;
 use crate::process::root;
 use crate::workerd::{Worker, Workerd};
-use example_upstream::Options;
 use shared::snapshot::MANIFEST_KEY;
-use std::time::Duration;
 
 /// The core of what is measured; load and upstream run on the others.
 pub const MEASURED_CORE: usize = 0;
@@ -22,11 +20,7 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start() -> Self {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let upstream = format!("http://{}", listener.local_addr().unwrap());
-        let options = Options { pace: Duration::ZERO, ..Options::default() };
-        tokio::spawn(async move { example_upstream::serve(listener, options).await });
-
+        let upstream = fixture::upstream().await;
         let kv = KvServer::start().await;
         let token = fixture::token(fixture::now(), 1);
         let providers = fixture::providers(&upstream);

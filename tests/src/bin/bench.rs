@@ -1,14 +1,43 @@
-//! `make bench`.
+//! `make bench`: prints a table of ratios and writes target/bench.json.
+//! `bench NAME...` runs only the benchmarks whose names are given.
 
-#![allow(clippy::print_stdout, reason = "a command")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
-use latchkey_tests::bench::{forward, rig::Rig};
+use latchkey_tests::bench::{change, forward, memory, peer, report::Report, rig::Rig, stream};
+use std::process::Command;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    leave_the_measured_core();
+    let names: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
+    let mut report = Report::new();
+    println!("{}; {}\n", report.machine, report.versions.join("; "));
     let rig = Rig::start().await;
-    let (edge, floor) = forward::beside_floor(&rig, "gpt-example+chunks=20,pace=0", false, 20_000).await;
-    println!("forward: {edge:?} / {floor:?} = {:.2}", edge.as_secs_f64() / floor.as_secs_f64());
-    let (edge, floor) = forward::beside_floor(&rig, "gpt-example+chunks=200,pace=0", true, 2_000).await;
-    println!("stream: {edge:?} / {floor:?} = {:.2}", edge.as_secs_f64() / floor.as_secs_f64());
+    if wanted("forward") {
+        report.add(forward::plain(&rig).await);
+    }
+    if wanted("stream") {
+        report.add(forward::streamed(&rig).await);
+        report.add(stream::lateness(&rig).await);
+    }
+    if wanted("peer") {
+        report.add(peer::portkey(&rig).await);
+    }
+    if wanted("memory") {
+        report.add(memory::growth(&rig).await);
+    }
+    if wanted("change") {
+        report.add(change::enforced().await);
+    }
+    report.write().unwrap();
+}
+
+/// Load and upstream, which run in this process, must not compete with what is measured.
+fn leave_the_measured_core() {
+    let id = std::process::id().to_string();
+    let done = Command::new("taskset").args(["-a", "-cp", "1", &id]).output();
+    if !done.is_ok_and(|output| output.status.success()) {
+        println!("taskset is missing: load and measured process share their cores");
+    }
 }

@@ -91,8 +91,8 @@ impl Reply {
     }
 
     fn assert_request_id(&self) {
-        let text = self.header(header::REQUEST_ID).unwrap_or_else(|| panic!("no request id: {self:?}"));
-        assert!(id::issued_at(Uuid::parse_str(text).unwrap()).is_some(), "{text} is not a UUIDv7");
+        let id = self.header(header::REQUEST_ID).unwrap_or_else(|| panic!("no request id: {self:?}"));
+        assert_request_id(id);
     }
 
     fn assert_tells_none_of(&self, secrets: &[String]) {
@@ -102,6 +102,11 @@ impl Reply {
             assert!(!shown.contains(secret), "the answer tells {secret}: {shown}");
         }
     }
+}
+
+#[track_caller]
+pub fn assert_request_id(text: &str) {
+    assert!(id::issued_at(Uuid::parse_str(text).unwrap()).is_some(), "{text} is not a UUIDv7");
 }
 
 /// The body of a refusal has exactly the members that the API's SDKs read.

@@ -1,8 +1,10 @@
 //! HTTP/1.1 written by hand, where a client library would tidy it up or refuse.
 
-use super::call::assert_shape;
+use super::call::{assert_request_id, assert_shape};
 use crate::fixture::UPSTREAM_KEY;
+use shared::header;
 use shared::provider::Api;
+use shared::token::PREFIX;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -23,7 +25,7 @@ pub struct RawReply {
 impl RawReply {
     /// The code of a refusal by the worker; what workerd itself answers has none.
     pub fn code(&self) -> Option<&str> {
-        self.header("x-latchkey-error")
+        self.header(header::ERROR)
     }
 
     pub fn header(&self, name: &str) -> Option<&str> {
@@ -33,24 +35,29 @@ impl RawReply {
     #[track_caller]
     pub fn assert_refused(&self, status: u16, code: &str, api: Api) {
         assert_eq!((self.status, self.code()), (status, Some(code)), "{self:?}");
-        assert!(self.header("x-latchkey-request-id").is_some(), "{self:?}");
+        assert_request_id(self.header(header::REQUEST_ID).unwrap());
         assert_shape(&serde_json::from_slice(&self.body).unwrap(), status, code, api);
-        let shown = format!("{}{}", self.head, String::from_utf8_lossy(&self.body));
-        assert!(!shown.contains(UPSTREAM_KEY), "{shown}");
     }
 }
 
-/// Sends `request` as it is, and reads one answer.
+/// Sends `request` as it is, and reads one answer, which must tell no secret.
 pub async fn exchange(address: SocketAddr, request: &[u8]) -> RawReply {
     let mut connection = TcpStream::connect(address).await.unwrap();
     // It may refuse before it has read everything.
     let _ = connection.write_all(request).await;
-    read_reply(&mut connection).await
+    let reply = read_reply(&mut connection).await;
+    let shown = format!("{}{}", reply.head, String::from_utf8_lossy(&reply.body));
+    let request = String::from_utf8_lossy(request);
+    let sent = request.split(PREFIX).skip(1).filter_map(|rest| rest.split_whitespace().next());
+    for secret in sent.chain([UPSTREAM_KEY]) {
+        assert!(!shown.contains(secret), "the answer tells {secret}: {shown}");
+    }
+    reply
 }
 
 pub async fn read_reply(connection: &mut (impl AsyncReadExt + Unpin)) -> RawReply {
     let mut bytes = Vec::new();
-    let mut piece = [0; 16 * 1024];
+    let mut piece = vec![0; 16 * 1024];
     loop {
         if let Some(reply) = parse(&bytes, false) {
             return reply;

@@ -6,7 +6,7 @@ use latchkey_tests::edge::call::send;
 use latchkey_tests::edge::odd::GZIPPED;
 use latchkey_tests::edge::upstream::{TRACE, trace};
 use latchkey_tests::edge::{EdgeStack, shared};
-use reqwest::Body;
+use reqwest::{Body, RequestBuilder};
 use sha2::{Digest, Sha256};
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -34,23 +34,33 @@ fn hex(bytes: &[u8]) -> String {
 
 #[tokio::test]
 async fn a_body_of_90_mb_streams_through_and_memory_stays_flat() {
+    upload_90_mb(|request| request.header("content-length", 90 * MB)).await;
+}
+
+/// Counted on its way, chunk by chunk.
+#[tokio::test]
+#[ignore = "edge: all of a body that it counts stays in memory"]
+async fn so_does_one_of_undeclared_length() {
+    upload_90_mb(|request| request).await;
+}
+
+async fn upload_90_mb(declare: impl FnOnce(RequestBuilder) -> RequestBuilder) {
     let edge = EdgeStack::warm(1_000).await;
     let (body, sha256) = pieces(90 * 16);
     let before = edge.workerd.process().resident();
-    let upload = edge.post(UPLOAD).bearer_auth(&edge.token).header("content-length", 90 * MB).body(body);
-    let mut upload = std::pin::pin!(send(upload));
+    let mut upload = Box::pin(send(declare(edge.post(UPLOAD).bearer_auth(&edge.token)).body(body)));
     let mut peak = before;
     let reply = loop {
         tokio::select! {
             reply = &mut upload => break reply,
-            () = tokio::time::sleep(Duration::from_millis(20)) => peak = peak.max(edge.workerd.process().resident()),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {
+                peak = peak.max(edge.workerd.process().resident());
+            }
         }
     };
     reply.assert_ok();
-    assert_eq!(
-        (reply.json()["bytes"].as_u64(), reply.json()["sha256"].as_str()),
-        (Some(90 * MB as u64), Some(&*sha256))
-    );
+    assert_eq!(reply.json()["bytes"], 90 * MB);
+    assert_eq!(reply.json()["sha256"], sha256);
     let grown = (peak - before) / MB as u64;
     assert!(grown < 40, "workerd grew by {grown} MB");
 }

@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use shared::key::{Key, KeyRing};
 use shared::provider::Api;
 use shared::snapshot::manifest::Delta;
-use shared::token::{TagKeys, Token};
+use shared::token::{PREFIX, TagKeys, Token};
 use std::fmt::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -73,14 +73,18 @@ fn random_token(number: u32) -> String {
     let random: [u8; 32] = Sha256::digest(number.to_le_bytes()).into();
     let id = shared::id::new(fixture::now(), random.first_chunk().unwrap());
     let text = forged(&Token::new(id, *random.last_chunk().unwrap()));
-    if number % 2 == 0 { text } else { text.chars().rev().collect::<String>().replacen("-kl-ks", "", 1) }
+    if number.is_multiple_of(2) {
+        text
+    } else {
+        PREFIX.chars().chain(text[PREFIX.len()..].chars().rev()).collect()
+    }
 }
 
 /// Reads until `count` answers have come, all of them refusals of the token's form.
 async fn read_refusals(connection: &mut TcpStream, count: u32) {
     const CODE: &str = "\"code\":\"malformed_token\"";
     let mut text = String::new();
-    let mut piece = [0; 64 * 1024];
+    let mut piece = vec![0; 64 * 1024];
     while text.matches(CODE).count() < count as usize {
         let length = connection.read(&mut piece).await.unwrap();
         assert!(length > 0, "the connection ended: {text}");

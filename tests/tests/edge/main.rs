@@ -1,6 +1,12 @@
 //! The edge on real workerd, before snapshots made by hand: every refusal, what
 //! passes and what does not, and what it does when KV or the upstream fails it.
-#![allow(clippy::disallowed_methods, reason = "tests measure time")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a failure is a failed test, and tests measure time"
+)]
 
 mod bodies;
 mod credentials;
@@ -16,6 +22,7 @@ mod paths;
 mod refusals;
 mod request_headers;
 mod response_headers;
+mod rotation;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;

@@ -151,7 +151,14 @@ async fn a_whole_url_as_target_is_judged_by_its_path() {
 #[tokio::test]
 async fn a_host_header_cannot_smuggle_a_path() {
     let edge = shared();
-    for host in ["e/../x", "e/openai/v1/files?", "e/openai/v1/files#", "e/openai/v1/models/../files?", "e\\..\\x", "e@f"] {
+    for host in [
+        "e/../x",
+        "e/openai/v1/files?",
+        "e/openai/v1/files#",
+        "e/openai/v1/models/../files?",
+        "e\\..\\x",
+        "e@f",
+    ] {
         let request = format!(
             "GET /openai/v1/models/x HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {}\r\n{TRACE}: {}\r\n\r\n",
             edge.tokens.valid, "trace-host"
@@ -186,7 +193,10 @@ async fn our_worker_refuses_methods_that_no_rule_names() {
     let reply = call::send(head).await;
     assert_eq!((reply.status, reply.code(), reply.body.len()), (405, Some("method_not_allowed"), 0));
     let (_, seen) = send(&edge, "GET /openai/v1/models/x", "X-HTTP-Method-Override: DELETE\r\n\r\n").await;
-    assert_eq!((seen[0]["method"].as_str(), &seen[0]["headers"]["x-http-method-override"]), (Some("GET"), &Value::Null));
+    assert_eq!(
+        (seen[0]["method"].as_str(), &seen[0]["headers"]["x-http-method-override"]),
+        (Some("GET"), &Value::Null)
+    );
 }
 
 #[tokio::test]
@@ -196,7 +206,7 @@ async fn large_and_many_headers_are_forwarded_and_the_upstream_may_refuse_them()
     let (reply, seen) = send(&edge, "GET /openai/v1/models/x", &large).await;
     assert_eq!(reply.status, 200);
     assert_eq!(seen[0]["headers"]["x-large"][0].as_str().map(str::len), Some(64 * 1024));
-    let many: String = (0..2_000).map(|number| format!("X-Many-{number}: {number}\r\n")).collect();
+    let many = "X-Many: 1\r\n".repeat(2_000);
     let (reply, _) = send(&edge, "GET /openai/v1/models/x", &format!("{many}\r\n")).await;
     // The example upstream's own: it takes a hundred.
     assert_eq!((reply.status, reply.code()), (431, None));
@@ -228,5 +238,8 @@ async fn of_a_length_and_an_encoding_only_the_encoding_is_believed() {
     let more = "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
     let (_, seen) = send(&edge, "POST /openai/v1/chat/completions", more).await;
     assert_eq!(seen.len(), 1);
-    assert_eq!((seen[0]["body_bytes"].as_u64(), &seen[0]["headers"]["content-length"]), (Some(5), &Value::Null));
+    assert_eq!(
+        (seen[0]["body_bytes"].as_u64(), &seen[0]["headers"]["content-length"]),
+        (Some(5), &Value::Null)
+    );
 }

@@ -2,7 +2,7 @@
 
 use latchkey_tests::edge::call::{Reply, send};
 use latchkey_tests::edge::upstream::{TRACE, trace};
-use latchkey_tests::edge::{EdgeStack, MODEL, raw, shared, world};
+use latchkey_tests::edge::{EdgeStack, MODEL, raw, shared, until, world};
 use latchkey_tests::fixture;
 use shared::provider::Api;
 use shared::token::PREFIX;
@@ -157,16 +157,17 @@ async fn a_body_announced_too_large_is_refused_before_it_is_sent() {
 #[ignore = "edge: a body that outgrew the limit reaches the upstream cut off, and as if it were whole"]
 async fn a_chunked_body_is_refused_once_it_has_grown_too_large() {
     let edge = shared();
+    let trace = trace();
     let mut connection = TcpStream::connect(edge.workerd.address()).await.unwrap();
     let head = format!(
         "POST /openai/v1/audio/transcriptions HTTP/1.1\r\nHost: e\r\nAuthorization: Bearer {}\r\n\
-         Transfer-Encoding: chunked\r\n\r\n",
+         {TRACE}: {trace}\r\nTransfer-Encoding: chunked\r\n\r\n",
         edge.tokens.valid
     );
     connection.write_all(head.as_bytes()).await.unwrap();
     let (mut reading, mut writing) = connection.into_split();
     let mut chunk = b"10000\r\n".to_vec();
-    chunk.extend([7; 0x1_0000]);
+    chunk.resize(chunk.len() + 0x1_0000, 7);
     chunk.extend(b"\r\n");
     let write = tokio::spawn(async move {
         for _ in 0..=MAX_BODY / 0x1_0000 {
@@ -180,6 +181,12 @@ async fn a_chunked_body_is_refused_once_it_has_grown_too_large() {
     let reply = raw::read_reply(&mut reading).await;
     write.abort();
     reply.assert_refused(413, "body_too_large", Api::OpenAi);
+    until("the upstream sees the upload end", async || {
+        edge.upstream.only(&trace).await["outcome"] != "in_progress"
+    })
+    .await;
+    let entry = edge.upstream.only(&trace).await;
+    assert!(entry["status"] != 200, "the upstream took a part for the whole: {entry}");
 }
 
 #[tokio::test]

@@ -113,3 +113,16 @@ async fn an_upstreams_own_error_passes_through_unchanged() {
         }
     }
 }
+
+#[tokio::test]
+#[ignore = "edge: the time that a client takes to upload counts as the upstream's silence"]
+async fn a_slow_upload_is_not_the_upstreams_silence() {
+    let edge = shared();
+    let pieces = futures_util::stream::unfold(0, async |n| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        (n < 20).then(|| (Ok::<_, std::convert::Infallible>(vec![7_u8; 1_000]), n + 1))
+    });
+    let request = edge.post("/slow/v1/audio/transcriptions").bearer_auth(&edge.tokens.valid);
+    let reply = send(request.body(reqwest::Body::wrap_stream(Box::pin(pieces)))).await;
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
