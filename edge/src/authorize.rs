@@ -95,8 +95,11 @@ fn check_endpoint(provider: &Provider, method: &str, path: &str) -> Result<(), R
 
 /// A body whose length is not declared is counted as it passes.
 fn check_body(head: &Head<'_>) -> Result<(), Refusal> {
-    let declared = head.header("content-length").and_then(|length| length.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY_BYTES) { Err(body_too_large()) } else { Ok(()) }
+    if head.content_length().is_some_and(|length| length > MAX_BODY_BYTES) {
+        Err(body_too_large())
+    } else {
+        Ok(())
+    }
 }
 
 pub fn body_too_large() -> Refusal {

@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     fn find_in(headers: &[(&str, &str)]) -> Result<String, Code> {
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let lines: String = headers.iter().flat_map(|(name, value)| [*name, "\n", *value, "\n"]).collect();
         let text = format!("GET\nhttp://edge/v1/models\n{lines}");
         find(&Head::parse(&text).unwrap()).map(str::to_owned).map_err(|refusal| refusal.code)
     }

@@ -26,6 +26,11 @@ impl<'a> Head<'a> {
         std::iter::from_fn(move || Some((lines.next()?, lines.next()?)))
     }
 
+    /// The body's length, if it is declared.
+    pub fn content_length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok()
+    }
+
     pub fn header(&self, name: &str) -> Option<&'a str> {
         self.headers().find_map(|(candidate, value)| (candidate == name).then_some(value))
     }

@@ -20,8 +20,8 @@ pub struct Plan {
     pub set: Zeroizing<String>,
     /// Until response headers.
     pub first_byte_ms: u32,
-    /// A body of undeclared length is counted as it passes.
-    pub count_body: bool,
+    /// As declared; a body of undeclared length is counted as it passes.
+    pub body_length: Option<u64>,
 }
 
 impl fmt::Debug for Plan {
@@ -53,7 +53,7 @@ pub fn plan(
         withheld: withheld(head, &provider.allowed_headers),
         set,
         first_byte_ms: provider.timeouts.first_byte_ms,
-        count_body: head.header("transfer-encoding").is_some(),
+        body_length: head.content_length(),
     })
 }
 
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     fn withheld_of(headers: &[(&str, &str)], allowed: &[&str]) -> Vec<String> {
-        let lines: String = headers.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let lines: String = headers.iter().flat_map(|(name, value)| [*name, "\n", *value, "\n"]).collect();
         let text = format!("GET\nhttp://edge/\n{lines}");
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let names = withheld(&Head::parse(&text).unwrap(), &allowed);

@@ -15,10 +15,10 @@ use crate::snapshot::holder::Check;
 use crate::snapshot::{Halt, Snapshot};
 use futures_util::future::{Either, select};
 use isolate::Isolate;
-use kv::Load;
 use shared::header;
 use shared::id::{self, UnixMs};
 use shared::provider::Api;
+use std::fmt::{Display, Write};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -30,12 +30,12 @@ const STALE_WAIT: Duration = Duration::from_millis(300);
 /// The same when there is no snapshot to go on with.
 const COLD_WAIT: Duration = Duration::from_secs(5);
 /// A decision needs a shard, a project and the providers; the rest is for
-/// going back to an earlier snapshot.
+/// what stands in for an object that is missing.
 const MAX_LOADS: usize = 8;
 
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    let text = glue::head(&request);
+    let lines = glue::head(&request);
     let now = Date::now().as_millis();
     let isolate = match isolate::get(&env) {
         Ok(isolate) => isolate,
@@ -46,7 +46,7 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
             return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
         }
     };
-    let Some(head) = Head::parse(&text) else {
+    let Some(head) = Head::parse(&lines) else {
         let refusal = Refusal::new(Code::InvalidPath, "The URL cannot be read.");
         return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
     };
@@ -82,97 +82,79 @@ async fn refresh(isolate: &Rc<Isolate>, context: &Context, now: UnixMs) {
 }
 
 async fn respond(isolate: &Isolate, request: &Request, head: &Head<'_>, now: UnixMs) -> Response {
-    let (snapshot, decision) = decide(isolate, head, now).await;
-    let own_headers = own_headers(snapshot.as_deref(), now);
-    let refusal = match decision {
-        Ok(plan) => match forward::forward(request, &plan, &own_headers).await {
-            Ok(response) => return response,
-            Err(refusal) => refusal,
-        },
-        Err(refusal) => refusal,
+    let snapshot = isolate.holder.borrow().current();
+    let snapshot = snapshot.as_deref();
+    let own_headers = own_headers(snapshot, now);
+    let outcome = match decide(isolate, snapshot, head, now).await {
+        Ok(plan) => forward::forward(request, &plan, &own_headers).await,
+        Err(refusal) => Err(refusal),
     };
-    refuse(&refusal, api_of(head, snapshot.as_deref()), &own_headers)
+    outcome.unwrap_or_else(|refusal| refuse(&refusal, api_of(head, snapshot), &own_headers))
 }
 
 /// Decides, loading what the decision asks for. Warm, this does not wait.
 async fn decide(
     isolate: &Isolate,
+    snapshot: Option<&Snapshot>,
     head: &Head<'_>,
     now: UnixMs,
-) -> (Option<Rc<Snapshot>>, Result<Plan, Refusal>) {
+) -> Result<Plan, Refusal> {
     let unavailable = || {
         Refusal::new(
             Code::SnapshotUnavailable,
             "The gateway has no usable configuration at the moment. Try again shortly.",
         )
     };
-    let mut snapshot = isolate.holder.borrow().current();
+    let snapshot = snapshot.ok_or_else(unavailable)?;
     for _ in 0..MAX_LOADS {
-        let Some(held) = snapshot.clone() else { break };
-        match pipeline::decide(
-            &isolate.settings,
-            &held,
-            &isolate.fresh,
-            head,
-            now,
-            u32::from_le_bytes(random::take()),
-        ) {
-            Ok(plan) => return (snapshot, Ok(plan)),
-            Err(Halt::Refuse(refusal)) => return (snapshot, Err(refusal)),
+        let chance = u32::from_le_bytes(random::take());
+        match pipeline::decide(&isolate.settings, snapshot, &isolate.fresh, head, now, chance) {
+            Ok(plan) => return Ok(plan),
+            Err(Halt::Refuse(refusal)) => return Err(refusal),
             Err(Halt::Load(object)) => {
-                let next = match kv::load(isolate, &held, object).await {
-                    Load::Loaded => continue,
-                    Load::Unusable => {
-                        isolate.holder.borrow_mut().reject(held.version());
-                        isolate.holder.borrow().current()
-                    }
-                    // For this request alone: nothing says that the current one is not whole.
-                    Load::Failed => isolate.holder.borrow().previous(),
-                };
-                match next {
-                    Some(next) if next.version() != held.version() => snapshot = Some(next),
-                    _ => break,
+                if !kv::load(isolate, snapshot, object).await && !snapshot.give_up(object) {
+                    break;
                 }
             }
             Err(Halt::Fresh(token_id)) => match kv::ask_fresh(isolate, token_id).await {
                 Ok(true) => {}
-                Ok(false) => {
-                    return (snapshot, Err(Refusal::new(Code::InvalidToken, "The token is unknown.")));
-                }
+                Ok(false) => return Err(Refusal::new(Code::InvalidToken, "The token is unknown.")),
                 Err(()) => break,
             },
         }
     }
-    (snapshot, Err(unavailable()))
+    Err(unavailable())
 }
 
+/// On every response of ours, as lines.
 fn own_headers(snapshot: Option<&Snapshot>, now: UnixMs) -> String {
-    let mut lines = format!("{}\n{}\n", header::REQUEST_ID, id::new(now, &random::take()));
+    let mut lines = String::with_capacity(128);
+    push(&mut lines, header::REQUEST_ID, &id::new(now, &random::take()));
     if let Some(snapshot) = snapshot {
-        use std::fmt::Write;
-        // Writing to a String cannot fail.
-        let _ =
-            write!(lines, "{}\n{};age={}\n", header::SNAPSHOT, snapshot.version(), snapshot.age_secs(now));
+        push(
+            &mut lines,
+            header::SNAPSHOT,
+            &format_args!("{};age={}", snapshot.version(), snapshot.age_secs(now)),
+        );
     }
     lines
 }
 
 fn refuse(refusal: &Refusal, api: Api, own_headers: &str) -> Response {
-    let mut headers = format!(
-        "{own_headers}content-type\napplication/json\ncache-control\nno-store\n{}\n{}\n",
-        header::ERROR,
-        refusal.code.as_str()
-    );
+    let mut lines = own_headers.to_owned();
+    push(&mut lines, header::ERROR, &refusal.code.as_str());
+    push(&mut lines, "content-type", &"application/json");
+    push(&mut lines, "cache-control", &"no-store");
     if let Some(allow) = &refusal.allow {
-        headers.push_str(&format!("allow\n{allow}\n"));
+        push(&mut lines, "allow", allow);
     }
     if let Some(seconds) = refusal.retry_after() {
-        headers.push_str(&format!("retry-after\n{seconds}\n"));
+        push(&mut lines, "retry-after", &seconds);
     }
     if refusal.code.status() == 401 {
-        headers.push_str("www-authenticate\nBearer\n");
+        push(&mut lines, "www-authenticate", &"Bearer");
     }
-    glue::answer(refusal.code.status(), &headers, &refusal.body(api))
+    glue::answer(refusal.code.status(), &lines, &refusal.body(api))
 }
 
 fn health(isolate: &Isolate, now: UnixMs) -> Response {
@@ -187,9 +169,14 @@ fn health(isolate: &Isolate, now: UnixMs) -> Response {
         ),
         None => (503, serde_json::json!({"status": "no_snapshot", "snapshot": null})),
     };
-    let headers = format!(
-        "{}content-type\napplication/json\ncache-control\nno-store\n",
-        own_headers(snapshot.as_deref(), now)
-    );
-    glue::answer(status, &headers, &body.to_string())
+    let mut lines = own_headers(snapshot.as_deref(), now);
+    push(&mut lines, "content-type", &"application/json");
+    push(&mut lines, "cache-control", &"no-store");
+    glue::answer(status, &lines, &body.to_string())
+}
+
+/// Adds a header in the form that crosses to JavaScript: a line each for name and value.
+fn push(lines: &mut String, name: &str, value: &dyn Display) {
+    // Writing to a String cannot fail.
+    let _ = write!(lines, "{name}\n{value}\n");
 }

@@ -16,7 +16,7 @@ use shared::snapshot::record::{ProjectNumber, TokenRecord};
 use shared::snapshot::shard::{Shard, ShardError};
 use shared::snapshot::{Hash, project_key, providers_key, shard_key};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -85,6 +85,11 @@ pub struct Snapshot {
     manifest: Manifest,
     delta_projects: Vec<Rc<LiveProject>>,
     loaded: RefCell<Loaded>,
+    /// The last one with another base. What it says and this one's delta
+    /// together are what this one's base says: it can stand in for an object.
+    before: RefCell<Option<Rc<Self>>>,
+    /// Objects that could not be loaded, for which `before` stands in.
+    given_up: RefCell<HashSet<Hash>>,
 }
 
 #[derive(Debug, Default)]
@@ -96,13 +101,20 @@ struct Loaded {
 
 impl Snapshot {
     /// Takes over what `earlier` had loaded and this manifest still names.
-    pub fn new(mut manifest: Manifest, earlier: Option<&Self>) -> Self {
+    pub fn new(mut manifest: Manifest, earlier: Option<&Rc<Self>>) -> Self {
         let delta_projects = manifest.delta.projects.drain(..).map(LiveProject::new).collect();
         let mut loaded = earlier.map(|earlier| earlier.still_named(&manifest)).unwrap_or_default();
+        let before = earlier.and_then(|earlier| earlier.before_of(&manifest));
         if let Some(providers) = manifest.delta.providers.take() {
             loaded.providers = Some((None, Rc::new(providers)));
         }
-        Self { manifest, delta_projects, loaded: RefCell::new(loaded) }
+        Self {
+            manifest,
+            delta_projects,
+            loaded: RefCell::new(loaded),
+            before: RefCell::new(before),
+            given_up: RefCell::default(),
+        }
     }
 
     pub fn version(&self) -> u64 {
@@ -122,8 +134,11 @@ impl Snapshot {
             return Ok(Some(record));
         }
         let Some(hash) = self.manifest.base.shard_of(id) else { return Ok(None) };
-        match self.loaded.borrow().shards.get(&hash) {
-            Some(shard) => Ok(shard.find(id)),
+        if let Some(shard) = self.loaded.borrow().shards.get(&hash) {
+            return Ok(shard.find(id));
+        }
+        match self.stand_in(hash) {
+            Some(before) => before.token(id),
             None => Err(Object::Shard(hash)),
         }
     }
@@ -133,24 +148,72 @@ impl Snapshot {
             return Ok(Some(project));
         }
         let Some(hash) = self.manifest.base.slice_of(number) else { return Ok(None) };
-        match self.loaded.borrow().slices.get(&hash) {
-            Some(slice) => Ok(find_project(slice, number)),
+        if let Some(slice) = self.loaded.borrow().slices.get(&hash) {
+            return Ok(find_project(slice, number));
+        }
+        match self.stand_in(hash) {
+            Some(before) => before.project(number),
             None => Err(Object::Projects(hash)),
         }
     }
 
     pub fn providers(&self) -> Result<Rc<Providers>, Object> {
-        match (&self.loaded.borrow().providers, self.manifest.base.providers) {
-            (Some((_, providers)), _) => Ok(providers.clone()),
-            (None, Some(hash)) => Err(Object::Providers(hash)),
-            (None, None) => Ok(Rc::default()),
+        if let Some((_, providers)) = &self.loaded.borrow().providers {
+            return Ok(providers.clone());
         }
+        let Some(hash) = self.manifest.base.providers else { return Ok(Rc::default()) };
+        match self.stand_in(hash) {
+            Some(before) => before.providers(),
+            None => Err(Object::Providers(hash)),
+        }
+    }
+
+    /// `object` cannot be loaded: from now on the snapshot before this one
+    /// stands in for it, if there is one. A newer manifest tries anew.
+    pub fn give_up(&self, object: Object) -> bool {
+        let Some(before) = self.before.borrow().clone() else { return false };
+        // It is one of this one's, or of one that already stands in.
+        if self.names(object) {
+            self.given_up.borrow_mut().insert(object.hash())
+        } else {
+            before.give_up(object)
+        }
+    }
+
+    fn names(&self, object: Object) -> bool {
+        let base = &self.manifest.base;
+        match object {
+            Object::Shard(hash) => base.shards.iter().any(|shard| shard.hash == hash),
+            Object::Projects(hash) => base.projects.iter().any(|slice| slice.hash == hash),
+            Object::Providers(hash) => base.providers == Some(hash),
+        }
+    }
+
+    fn stand_in(&self, hash: Hash) -> Option<Rc<Self>> {
+        if self.given_up.borrow().contains(&hash) { self.before.borrow().clone() } else { None }
+    }
+
+    /// What stands before the snapshot of `manifest`, which follows this one.
+    fn before_of(self: &Rc<Self>, manifest: &Manifest) -> Option<Rc<Self>> {
+        if manifest.base == self.manifest.base {
+            return self.before.borrow().clone();
+        }
+        // One that needed no stand-in needs none any more.
+        if self.given_up.borrow().is_empty() {
+            self.before.take();
+        }
+        Some(self.clone())
     }
 
     /// Takes an object that a look-up asked for, once its content is verified.
     pub fn insert(&self, object: Object, content: Vec<u8>) -> Result<(), ObjectError> {
         if !object.hash().matches(&content) {
             return Err(ObjectError::Hash(object.key()));
+        }
+        if !self.names(object) {
+            // Asked for by the snapshot that stands in for this one's.
+            let before = self.before.borrow().clone();
+            return before.map_or(Ok(()), |before| before.insert(object, content));
         }
         let mut loaded = self.loaded.borrow_mut();
         match object {

@@ -21,8 +21,9 @@ pub fn issued_at(id: Uuid) -> Option<UnixMs> {
 
 /// The first 48 bits of an id, read as the time of a `UUIDv7`.
 pub(crate) fn leading_ms(id: &[u8; 16]) -> UnixMs {
-    let [a, b, c, d, e, f, ..] = *id;
-    u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    let mut ms = [0; 8];
+    ms[2..].copy_from_slice(&id[..6]);
+    u64::from_be_bytes(ms)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Withering tokens.
 //!
-//! `sk-lk-` + Base58Check( version 1 ‖ id, 16 bytes, `UUIDv7` ‖ secret, 20 bytes ‖ tag, 4 bytes ).
+//! `sk-lk-` + `Base58Check`( version 1 ‖ id, 16 bytes, `UUIDv7` ‖ secret, 20 bytes ‖ tag, 4 bytes ).
 //! The tag is the start of HMAC-SHA256 over what precedes it: it refuses a
 //! forged token before any look-up, and is a flood filter, not the security.
 //! That is the secret, of which only the SHA-256 is stored.
@@ -154,7 +154,7 @@ fn tag(mac: &Hmac<Sha256>, message: &[u8]) -> [u8; 4] {
     [full[0], full[1], full[2], full[3]]
 }
 
-/// Base58Check's checksum: the first 4 bytes of the double SHA-256.
+/// The checksum of `Base58Check`: the first 4 bytes of the double SHA-256.
 fn checksum(bytes: &[u8]) -> [u8; 4] {
     let twice = Sha256::digest(Sha256::digest(bytes));
     [twice[0], twice[1], twice[2], twice[3]]

@@ -18,7 +18,7 @@ pub(super) async fn forward(
     answer_headers: &str,
 ) -> Result<Response, Refusal> {
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
-    let max_body = if plan.count_body { MAX_BODY_BYTES as f64 } else { 0.0 };
+    let (length, max_body) = (plan.body_length.map_or(-1.0, |length| length as f64), MAX_BODY_BYTES as f64);
     let outcome = glue::forward(
         request,
         &plan.url,
@@ -27,6 +27,7 @@ pub(super) async fn forward(
         ANSWER_WITHHELD,
         answer_headers,
         plan.first_byte_ms,
+        length,
         max_body,
     );
     let value = JsFuture::from(outcome).await.map_err(|_| upstream_error("could not be asked"))?;

@@ -2,6 +2,9 @@
 // one to read a request, one to forward it or to answer. Nothing is decided
 // here; lists of headers come from Rust as lines.
 
+// Larger bodies are sent on by a stream of their own, which tells when it is done.
+const SMALL_BODY = 64 * 1024;
+
 // Method, URL, then the name and value of each header, a line each.
 export function head(request) {
   let text = request.method + "\n" + request.url + "\n";
@@ -17,24 +20,35 @@ export function answer(status, headers, body) {
 
 // Sends a request upstream and makes the client's response of the answer; or
 // says in a word, or by the status, why there is none to pass on.
-export async function forward(request, url, withheld, headers, answerWithheld, answerHeaders, firstByteMs, maxBody) {
+// `length` is that of the body, if it is declared, else -1.
+export async function forward(request, url, withheld, headers, answerWithheld, answerHeaders, firstByteMs, length, maxBody) {
   const abort = new AbortController();
-  const timer = setTimeout(() => abort.abort(), firstByteMs);
-  let counted;
+  let timer;
+  let upload;
   let upstream;
+  const isSmall = request.body === null || (length >= 0 && length <= SMALL_BODY);
   try {
     // The client's request is cloned as a whole; its headers are then edited.
-    const outgoing = maxBody > 0 && request.body !== null
-      ? new Request(url, { method: request.method, headers: request.headers, body: (counted = count(request.body, maxBody)).body })
-      : new Request(url, request);
+    const outgoing = isSmall ? new Request(url, request) : new Request(url, {
+      method: request.method,
+      headers: request.headers,
+      body: (upload = send(request.body, length, maxBody)).body,
+    });
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
-    upstream = await fetch(outgoing, { redirect: "manual", signal: abort.signal });
+    const answered = fetch(outgoing, { redirect: "manual", signal: abort.signal });
+    // What a client takes to send a large body is not the upstream's silence.
+    const startTimer = () => { timer ??= setTimeout(() => abort.abort(), firstByteMs); };
+    if (upload === undefined) startTimer();
+    // A body that broke off must not end upstream as if it were whole.
+    else upload.done.then(startTimer, () => { upload.failed = true; abort.abort(); });
+    upstream = await answered;
   } catch {
-    if (counted?.exceeded) return "too_large";
-    return abort.signal.aborted ? "timeout" : "unreachable";
+    if (upload?.exceeded) return "too_large";
+    return abort.signal.aborted && !upload?.failed ? "timeout" : "unreachable";
   } finally {
     clearTimeout(timer);
+    timer = 0;
   }
   const { status } = upstream;
   if (isNoAnswer(status)) {
@@ -64,17 +78,31 @@ function set(headers, lines) {
   for (let at = 0; at + 1 < parts.length; at += 2) headers.set(parts[at], parts[at + 1]);
 }
 
-// A body of undeclared length, cut off with an error when it grows too large.
-function count(body, max) {
-  const counted = { exceeded: false, body: null };
-  let length = 0;
-  counted.body = body.pipeThrough(new TransformStream({
-    transform(chunk, controller) {
-      length += chunk.byteLength;
-      if (length <= max) return controller.enqueue(chunk);
-      counted.exceeded = true;
-      controller.error(new Error("the request body is too large"));
-    },
-  }));
-  return counted;
+// Streams a body on, and tells when all of it was sent.
+function send(body, length, maxBody) {
+  if (length >= 0) {
+    const { readable, writable } = new FixedLengthStream(length);
+    return { body: readable, done: body.pipeTo(writable), exceeded: false, failed: false };
+  }
+  const { readable, writable } = new IdentityTransformStream();
+  const upload = { body: readable, done: undefined, exceeded: false, failed: false };
+  upload.done = count(body, writable.getWriter(), maxBody, upload);
+  return upload;
+}
+
+// Each chunk is taken on before the next is read, so that memory stays flat.
+async function count(body, writer, maxBody, upload) {
+  const reader = body.getReader({ mode: "byob" });
+  let buffer = new Uint8Array(64 * 1024);
+  for (let length = 0; ; ) {
+    const { done, value } = await reader.read(buffer);
+    if (done) return writer.close();
+    length += value.byteLength;
+    if (length > maxBody) {
+      upload.exceeded = true;
+      throw new Error("the request body is too large");
+    }
+    await writer.write(value);
+    buffer = new Uint8Array(value.buffer);
+  }
 }

@@ -13,8 +13,8 @@ extern "C" {
     pub(super) fn answer(status: u16, headers: &str, body: &str) -> Response;
 
     /// Resolves to a `Response`, or one of the words that [`super::forward`] knows.
-    /// `max_body` 0 leaves the body uncounted.
-    #[expect(clippy::too_many_arguments, reason = "one crossing instead of several")]
+    /// `length` is that of the body, or -1 where it is not declared: then no
+    /// more than `max_body` bytes of it are sent.
     pub(super) fn forward(
         request: &Request,
         url: &str,
@@ -23,6 +23,7 @@ extern "C" {
         answer_withheld: &str,
         answer_headers: &str,
         first_byte_ms: u32,
+        length: f64,
         max_body: f64,
     ) -> Promise;
 }

@@ -3,16 +3,22 @@
 
 use super::isolate::Isolate;
 use crate::snapshot::{Object, Snapshot};
+use futures_util::future::{Either, select};
 use shared::snapshot::fresh::Fresh;
 use shared::snapshot::{MANIFEST_KEY, fresh_key};
+use std::pin::pin;
+use std::time::Duration;
 use uuid::Uuid;
 use worker::kv::KvStore;
-use worker::{Date, console_error, console_log};
+use worker::{Date, Delay, console_error, console_log};
 
 /// How long a location may keep what it read: KV's least for what changes,
 /// long for what never does. Seconds.
 const MANIFEST_CACHE_TTL: u64 = 30;
 const OBJECT_CACHE_TTL: u64 = 24 * 60 * 60;
+
+/// After this, KV has failed.
+const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Reads the manifest and takes it, if it is good and new.
 pub(super) async fn check_manifest(isolate: &Isolate) {
@@ -45,26 +51,17 @@ pub(super) async fn check_manifest(isolate: &Isolate) {
     }
 }
 
-pub(super) enum Load {
-    Loaded,
-    /// KV answered: the object is missing, or is not what its name says.
-    Unusable,
-    /// KV did not answer; another time it may.
-    Failed,
-}
-
-/// Loads an object into `snapshot`.
-pub(super) async fn load(isolate: &Isolate, snapshot: &Snapshot, object: Object) -> Load {
-    let (outcome, problem) = match read(&isolate.kv, &object.key(), OBJECT_CACHE_TTL).await {
-        Ok(Some(content)) => match snapshot.insert(object, content) {
-            Ok(()) => return Load::Loaded,
-            Err(error) => (Load::Unusable, error.to_string()),
-        },
-        Ok(None) => (Load::Unusable, "it is missing".to_owned()),
-        Err(error) => (Load::Failed, error),
+/// Loads an object into `snapshot`; says whether it is there now.
+pub(super) async fn load(isolate: &Isolate, snapshot: &Snapshot, object: Object) -> bool {
+    let outcome = match read(&isolate.kv, &object.key(), OBJECT_CACHE_TTL).await {
+        Ok(Some(content)) => snapshot.insert(object, content).map_err(|error| error.to_string()),
+        Ok(None) => Err("it is missing".to_owned()),
+        Err(error) => Err(error),
     };
-    console_error!("snapshot: {} of version {}: {problem}", object.key(), snapshot.version());
-    outcome
+    if let Err(problem) = &outcome {
+        console_error!("snapshot: {} of version {}: {problem}", object.key(), snapshot.version());
+    }
+    outcome.is_ok()
 }
 
 /// Asks for a token created a moment ago; `Err` if KV could not tell.
@@ -93,5 +90,9 @@ pub(super) async fn ask_fresh(isolate: &Isolate, token_id: Uuid) -> Result<bool,
 }
 
 async fn read(kv: &KvStore, key: &str, cache_ttl: u64) -> Result<Option<Vec<u8>>, String> {
-    kv.get(key).cache_ttl(cache_ttl).bytes().await.map_err(|error| error.to_string())
+    let reading = kv.get(key).cache_ttl(cache_ttl).bytes();
+    match select(pin!(reading), pin!(Delay::from(DEADLINE))).await {
+        Either::Left((read, _)) => read.map_err(|error| error.to_string()),
+        Either::Right(_) => Err(format!("KV did not answer in {} s", DEADLINE.as_secs())),
+    }
 }

@@ -17,10 +17,6 @@ const CHECK_TIMEOUT_MS: UnixMs = 5_000;
 #[derive(Debug, Default)]
 pub struct Holder {
     current: Option<Held>,
-    /// To go back to, should an object of the current one be missing.
-    previous: Option<Held>,
-    /// A version with a missing object is not taken again.
-    rejected: Option<u64>,
     succeeded_at: Option<UnixMs>,
     failed_at: Option<UnixMs>,
     under_way_since: Option<UnixMs>,
@@ -50,18 +46,11 @@ pub enum Refused {
     Deployment(String),
     #[error("the manifest is {0} s old, and this isolate holds none to compare it with")]
     TooOld(u64),
-    #[error("an object that version {0} names is missing")]
-    Rejected(u64),
 }
 
 impl Holder {
     pub fn current(&self) -> Option<Rc<Snapshot>> {
         self.current.as_ref().map(|held| held.snapshot.clone())
-    }
-
-    /// The snapshot before the current one.
-    pub fn previous(&self) -> Option<Rc<Snapshot>> {
-        self.previous.as_ref().map(|held| held.snapshot.clone())
     }
 
     pub fn check_needed(&self, now: UnixMs, interval: UnixMs) -> Check {
@@ -124,9 +113,6 @@ impl Holder {
         if manifest.deployment_id != deployment_id {
             return Err(Refused::Deployment(manifest.deployment_id));
         }
-        if self.rejected == Some(manifest.version) {
-            return Err(Refused::Rejected(manifest.version));
-        }
         match &self.current {
             None => {
                 let age = now.saturating_sub(manifest.created_at);
@@ -138,21 +124,9 @@ impl Holder {
             Some(held) if manifest.version <= held.snapshot.version() => return Ok(()),
             Some(_) => {}
         }
-        let snapshot = Snapshot::new(manifest, self.current.as_ref().map(|held| &*held.snapshot));
-        let held = Held { snapshot: Rc::new(snapshot), raw: raw.into() };
-        self.previous = self.current.replace(held);
+        let snapshot = Snapshot::new(manifest, self.current.as_ref().map(|held| &held.snapshot));
+        self.current = Some(Held { snapshot: Rc::new(snapshot), raw: raw.into() });
         Ok(())
-    }
-
-    /// An object of `version` is missing: back to the one before it, if there
-    /// is one. Says whether a snapshot other than `version` is held now.
-    pub fn reject(&mut self, version: u64) -> bool {
-        let is_current = self.current.as_ref().is_some_and(|held| held.snapshot.version() == version);
-        if is_current && self.previous.is_some() {
-            self.rejected = Some(version);
-            self.current = self.previous.take();
-        }
-        self.current.as_ref().is_some_and(|held| held.snapshot.version() != version)
     }
 }
 
@@ -241,18 +215,5 @@ mod tests {
         f.holder.check_failed(NOW + 10 * SECOND);
         assert_eq!(f.holder.check_needed(NOW + 11 * SECOND, SECOND), Check::NotNeeded);
         assert_eq!(f.holder.check_needed(NOW + 11 * SECOND + 1, SECOND), Check::First);
-    }
-
-    #[test]
-    fn a_version_with_a_missing_object_is_left_for_the_one_before() {
-        let mut f = Fixture::new();
-        f.read(5, "default", NOW, NOW).unwrap();
-        assert!(!f.holder.reject(5), "there is none to go back to");
-        f.read(6, "default", NOW, NOW).unwrap();
-        assert!(f.holder.reject(6));
-        assert_eq!(f.version(), Some(5));
-        assert!(matches!(f.read(6, "default", NOW, NOW), Err(Refused::Rejected(6))));
-        f.read(7, "default", NOW, NOW).unwrap();
-        assert_eq!(f.version(), Some(7));
     }
 }

@@ -36,7 +36,7 @@ async fn cpu_per_request(server: &Process, target: &Target, requests: usize) -> 
     load::run(target, requests / 10, CONNECTIONS).await;
     let before = server.cpu();
     load::run(target, requests, CONNECTIONS).await;
-    (server.cpu() - before) / u32::try_from(requests).unwrap()
+    server.cpu().saturating_sub(before) / u32::try_from(requests).unwrap()
 }
 
 fn median(mut values: Vec<Duration>) -> Duration {

@@ -128,12 +128,12 @@ pub fn compile(
     }
 }
 
-/// A token whose id has this time and seed, and an unrelated secret.
+/// What somebody would send who knows the id of a token but not its secret.
 pub fn with_other_secret(of: &Token) -> Token {
     Token::new(of.id(), [0xab; 20])
 }
 
-/// An id made now, for things that are unknown.
+/// A token issued this moment.
 pub fn fresh_token(seed: u8) -> Token {
     Token::new(id::new(now(), &[seed; 10]), [seed; 20])
 }

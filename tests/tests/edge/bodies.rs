@@ -39,7 +39,6 @@ async fn a_body_of_90_mb_streams_through_and_memory_stays_flat() {
 
 /// Counted on its way, chunk by chunk.
 #[tokio::test]
-#[ignore = "edge: all of a body that it counts stays in memory"]
 async fn so_does_one_of_undeclared_length() {
     upload_90_mb(|request| request).await;
 }

@@ -32,7 +32,6 @@ async fn is_not_healthy_without_a_snapshot() {
 }
 
 #[tokio::test]
-#[ignore = "edge: this refusal carries no request id"]
 async fn a_worker_without_its_keys_names_what_is_missing() {
     let kv = KvServer::start().await;
     for missing in ["SNAPSHOT_VERIFY_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY"] {

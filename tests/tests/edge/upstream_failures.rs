@@ -115,7 +115,6 @@ async fn an_upstreams_own_error_passes_through_unchanged() {
 }
 
 #[tokio::test]
-#[ignore = "edge: the time that a client takes to upload counts as the upstream's silence"]
 async fn a_slow_upload_is_not_the_upstreams_silence() {
     let edge = shared();
     let pieces = futures_util::stream::unfold(0, async |n| {
