@@ -8,7 +8,10 @@ use shared::header;
 /// The text of the request's only credential.
 pub fn find<'a>(head: &Head<'a>) -> Result<&'a str, Refusal> {
     let mut found: Option<&str> = None;
-    for (name, value) in head.headers().filter(|(name, _)| header::CREDENTIALS.contains(name)) {
+    let headers = head.headers().filter(|(name, _)| header::CREDENTIALS.contains(name));
+    // A header that was sent twice comes as one, joined by a comma; no token has one.
+    let values = headers.flat_map(|(name, value)| value.split(',').map(move |value| (name, value)));
+    for (name, value) in values {
         let candidate = if name == "authorization" { bearer(value)? } else { value.trim() };
         match found {
             Some(earlier) if earlier != candidate => {
@@ -64,6 +67,8 @@ mod tests {
     #[test]
     fn the_same_twice_is_one_but_two_different_are_a_conflict() {
         assert_eq!(find_in(&[("authorization", "Bearer t"), ("x-api-key", "t")]), Ok("t".into()));
+        assert_eq!(find_in(&[("authorization", "Bearer t, Bearer t")]), Ok("t".into()));
+        assert_eq!(find_in(&[("x-api-key", "t, u")]), Err(Code::ConflictingCredentials));
         let conflict = find_in(&[("authorization", "Bearer t"), ("x-api-key", "u")]);
         assert_eq!(conflict, Err(Code::ConflictingCredentials));
     }

@@ -7,6 +7,7 @@ use crate::snapshot::LiveProject;
 use shared::header;
 use shared::key::KeyRing;
 use shared::provider::Provider;
+use std::borrow::Cow;
 use std::fmt;
 use zeroize::Zeroizing;
 
@@ -18,6 +19,8 @@ pub struct Plan {
     pub withheld: String,
     /// Name, value, name, value...: set in place of the client's.
     pub set: Zeroizing<String>,
+    /// Names of the upstream's headers that do not reach the client.
+    pub answer_withheld: Cow<'static, str>,
     /// Until response headers.
     pub first_byte_ms: u32,
     /// As declared; a body of undeclared length is counted as it passes.
@@ -52,6 +55,7 @@ pub fn plan(
         url: [&provider.base_url, target.path, &target.query].concat(),
         withheld: withheld(head, &provider.allowed_headers),
         set,
+        answer_withheld: answer_withheld(&provider.allowed_headers),
         first_byte_ms: provider.timeouts.first_byte_ms,
         body_length: head.content_length(),
     })
@@ -115,6 +119,19 @@ fn withheld(head: &Head<'_>, allowed: &[String]) -> String {
     }
     names.pop();
     names
+}
+
+/// Hop-by-hop, cookies and accounts of the provider's, and what would speak for us.
+const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy-connection\ntrailer\n\
+    transfer-encoding\nupgrade\nset-cookie\nset-cookie2\nauthorization\nx-api-key\napi-key\nx-goog-api-key\n\
+    x-latchkey-error\nalt-svc\nopenai-organization\nopenai-project";
+
+fn answer_withheld(allowed: &[String]) -> Cow<'static, str> {
+    if allowed.is_empty() {
+        return Cow::Borrowed(ANSWER_WITHHELD);
+    }
+    let names = ANSWER_WITHHELD.split('\n').filter(|name| !allowed.iter().any(|allowed| allowed == name));
+    Cow::Owned(names.collect::<Vec<_>>().join("\n"))
 }
 
 fn is_withheld(name: &str) -> bool {
@@ -200,6 +217,13 @@ mod tests {
         assert_eq!(withheld_of(&headers.map(|name| (name, "v")), &[]), Vec::<String>::new());
         let selectors = header::ACCOUNT_SELECTORS.map(|name| (name, "v"));
         assert_eq!(withheld_of(&selectors, &["openai-project"]), ["openai-organization"]);
+    }
+
+    #[test]
+    fn an_account_header_of_the_answer_passes_only_where_it_is_allowed() {
+        assert!(answer_withheld(&[]).split('\n').any(|name| name == "openai-project"));
+        let names = answer_withheld(&["openai-project".to_owned()]);
+        assert!(!names.contains("openai-project") && names.contains("openai-organization"));
     }
 
     #[test]

@@ -85,8 +85,9 @@ pub struct Snapshot {
     manifest: Manifest,
     delta_projects: Vec<Rc<LiveProject>>,
     loaded: RefCell<Loaded>,
-    /// The last one with another base. What it says and this one's delta
-    /// together are what this one's base says: it can stand in for an object.
+    /// The last one with another base, if it was made after this one's base was
+    /// compiled. Then what it says, under this one's delta, is what this one's
+    /// base says: it can stand in for an object, and nothing is out of date.
     before: RefCell<Option<Rc<Self>>>,
     /// Objects that could not be loaded, for which `before` stands in.
     given_up: RefCell<HashSet<Hash>>,
@@ -172,12 +173,10 @@ impl Snapshot {
     /// stands in for it, if there is one. A newer manifest tries anew.
     pub fn give_up(&self, object: Object) -> bool {
         let Some(before) = self.before.borrow().clone() else { return false };
-        // It is one of this one's, or of one that already stands in.
-        if self.names(object) {
-            self.given_up.borrow_mut().insert(object.hash())
-        } else {
-            before.give_up(object)
-        }
+        let is_new = self.names(object) && self.given_up.borrow_mut().insert(object.hash());
+        // Given up already: then it was the one before that asked for it, which
+        // may name it too; or another request has been here meanwhile.
+        is_new || !before.names(object) || before.give_up(object)
     }
 
     fn names(&self, object: Object) -> bool {
@@ -202,7 +201,8 @@ impl Snapshot {
         if self.given_up.borrow().is_empty() {
             self.before.take();
         }
-        Some(self.clone())
+        // Older than the new base, it would not know all that is in there.
+        (self.created_at() >= manifest.base.compiled_at).then(|| self.clone())
     }
 
     /// Takes an object that a look-up asked for, once its content is verified.
@@ -210,10 +210,13 @@ impl Snapshot {
         if !object.hash().matches(&content) {
             return Err(ObjectError::Hash(object.key()));
         }
+        // The one that asked may be the one that stands in, and both may name it.
+        let before = self.before.borrow().clone();
+        if let Some(before) = before.filter(|before| before.names(object)) {
+            before.insert(object, content.clone())?;
+        }
         if !self.names(object) {
-            // Asked for by the snapshot that stands in for this one's.
-            let before = self.before.borrow().clone();
-            return before.map_or(Ok(()), |before| before.insert(object, content));
+            return Ok(());
         }
         let mut loaded = self.loaded.borrow_mut();
         match object {

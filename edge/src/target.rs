@@ -73,14 +73,14 @@ fn check_path(path: &str) -> Result<(), Refusal> {
 fn forwarded_query(query: &str) -> Result<String, Refusal> {
     let mut forwarded = String::new();
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        if percent_decode_str(value).take(token::PREFIX.len()).eq(token::PREFIX.bytes()) {
+        if percent_decode_str(parameter).decode_utf8_lossy().contains(token::PREFIX) {
             return Err(Refusal::new(
                 Code::KeyInQuery,
                 "A key in the URL ends up in logs. Send it in a header, e.g. `Authorization: Bearer <token>`; \
                  if this one was real, revoke it.",
             ));
         }
+        let name = parameter.split('=').next().unwrap_or(parameter);
         let name = percent_decode_str(name).decode_utf8_lossy().to_ascii_lowercase();
         if !WITHHELD_PARAMETERS.contains(&name.as_str()) {
             forwarded.push(if forwarded.is_empty() { '?' } else { '&' });
@@ -139,7 +139,9 @@ mod tests {
             |text: &str| Target::parse(&format!("/openai/v1/models?{text}")).map(|target| target.query);
         assert_eq!(query("alt=sse&key=AIza&%6Bey=x&access_token=y&_method=DELETE&b").unwrap(), "?alt=sse&b");
         assert_eq!(query("key=x").unwrap(), "");
-        for text in ["key=sk-lk-abc", "other=sk-lk-abc", "key=%73k-lk-abc"] {
+        for text in
+            ["key=sk-lk-abc", "other=sk-lk-abc", "key=%73k-lk-abc", "sk-lk-abc", "a=Bearer%20sk-lk-abc"]
+        {
             assert_eq!(query(text).unwrap_err().code, Code::KeyInQuery, "{text}");
         }
     }

@@ -12,6 +12,9 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
+/// What the control plane logs, in its folder.
+pub const LOG: &str = "control-plane.log";
+
 /// `latchkey serve` on a free port.
 #[derive(Debug)]
 pub struct ControlPlane {
@@ -35,7 +38,8 @@ impl ControlPlane {
             .envs(variables.iter().copied())
             .stdout(Stdio::piped());
         if std::env::var_os("LATCHKEY_TEST_LOGS").is_none() {
-            command.stderr(Stdio::null());
+            let log = std::fs::File::options().append(true).create(true).open(folder.join(LOG)).unwrap();
+            command.stderr(log);
         }
         let mut process = Process::spawn(&mut command);
         let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();

@@ -8,7 +8,7 @@ use axum::extract::Request;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use shared::id;
+use shared::{id, token};
 use std::time::Duration;
 use tracing::Instrument;
 use uuid::Uuid;
@@ -24,8 +24,7 @@ pub(super) async fn respond(mut request: Request, next: Next) -> Response {
     let started = clock::start();
     let id = id::new(clock::now(), &chance::bytes().unwrap_or_default());
     let method = request.method().clone();
-    // Never the query: it may hold what should not be kept.
-    let path = request.uri().path().to_owned();
+    let path = loggable(request.uri().path());
     request.extensions_mut().insert(RequestId(id));
 
     let span = tracing::info_span!("request", %id);
@@ -45,6 +44,13 @@ pub(super) async fn respond(mut request: Request, next: Next) -> Response {
     let code = error.map_or("", |error| error.code);
     tracing::info!(%method, path, status = status.as_u16(), code, duration_ms, "request");
     with_id(response, id)
+}
+
+/// Never the query, nor a token that was taken for its id: the log keeps what it is given.
+fn loggable(path: &str) -> String {
+    let segments =
+        path.split('/').map(|segment| if segment.contains(token::PREFIX) { "***" } else { segment });
+    segments.collect::<Vec<_>>().join("/")
 }
 
 /// As a task of its own: a request once begun is finished even if its client

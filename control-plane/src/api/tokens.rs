@@ -100,6 +100,19 @@ pub(super) struct TokenPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Option<Map<String, Value>>>,
+    // Known names that nothing enforces yet; null asks for no limit and gets it.
+    #[serde(default)]
+    #[schema(ignore)]
+    max_requests: Option<IgnoredAny>,
+    #[serde(default)]
+    #[schema(ignore)]
+    rate_limit: Option<IgnoredAny>,
+    #[serde(default)]
+    #[schema(ignore)]
+    budget: Option<IgnoredAny>,
+    #[serde(default)]
+    #[schema(ignore)]
+    policy: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -166,7 +179,7 @@ pub(super) async fn patch(
     Path(id): Path<Uuid>,
     Body(patch): Body<TokenPatch>,
 ) -> Result<Json<Token>> {
-    let token = api.domain.patch_token(manager.act(), id, patch.into()).await?;
+    let token = api.domain.patch_token(manager.act(), id, patch.try_into()?).await?;
     Ok(Json(Token::at(token, manager.act().at)))
 }
 
@@ -202,16 +215,18 @@ impl TryFrom<NewToken> for domain::NewToken {
     type Error = ApiError;
 
     fn try_from(new: NewToken) -> Result<Self> {
-        let NewToken { project_id, name, expires_in, expires_at, metadata, .. } = new;
-        let limits = [
-            ("max_requests", new.max_requests),
-            ("rate_limit", new.rate_limit),
-            ("budget", new.budget),
-            ("policy", new.policy),
-        ];
-        if let Some((name, _)) = limits.iter().find(|(_, value)| value.is_some()) {
-            return Err(rules::Error::NotSupported(name).into());
-        }
+        let NewToken {
+            project_id,
+            name,
+            expires_in,
+            expires_at,
+            metadata,
+            max_requests,
+            rate_limit,
+            budget,
+            policy,
+        } = new;
+        refuse_limits([max_requests, rate_limit, budget, policy])?;
         let expiry = match (expires_in, expires_at) {
             (None, None) => domain::Expiry::Default,
             (Some(seconds), None) => domain::Expiry::InSeconds(seconds),
@@ -225,8 +240,19 @@ impl TryFrom<NewToken> for domain::NewToken {
     }
 }
 
-impl From<TokenPatch> for domain::TokenPatch {
-    fn from(TokenPatch { name, expires_at, metadata }: TokenPatch) -> Self {
-        Self { name, expires_at: expires_at.map(|at| at.map(|Timestamp(at)| at)), metadata }
+impl TryFrom<TokenPatch> for domain::TokenPatch {
+    type Error = ApiError;
+
+    fn try_from(patch: TokenPatch) -> Result<Self> {
+        let TokenPatch { name, expires_at, metadata, max_requests, rate_limit, budget, policy } = patch;
+        refuse_limits([max_requests, rate_limit, budget, policy])?;
+        Ok(Self { name, expires_at: expires_at.map(|at| at.map(|Timestamp(at)| at)), metadata })
     }
+}
+
+/// What nothing enforces is not stored either.
+fn refuse_limits(given: [Option<IgnoredAny>; 4]) -> Result<()> {
+    let names = ["max_requests", "rate_limit", "budget", "policy"];
+    let refused = names.into_iter().zip(given).find_map(|(name, value)| value.map(|_| name));
+    refused.map_or(Ok(()), |name| Err(rules::Error::NotSupported(name).into()))
 }

@@ -8,7 +8,7 @@ use crate::chance;
 use crate::store::tokens::TokenRow;
 use crate::store::{Connection, outbox, tokens as table};
 use serde_json::{Map, Value, json};
-use shared::id::{self, MAX_UNIX_MS, UnixMs};
+use shared::id::{self, UnixMs};
 use shared::snapshot::record::TokenRecord;
 use shared::token::Token as Secret;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 const DEFAULT_LIFETIME_MS: UnixMs = 24 * 60 * 60 * 1000;
 /// A hundred years; beyond it, say `null`.
 const LONGEST_LIFETIME_S: u64 = 100 * 365 * 24 * 60 * 60;
+/// The last moment that RFC 3339 can write: 9999-12-31T23:59:59.999Z.
+const LATEST_EXPIRY_MS: UnixMs = 253_402_300_799_999;
 const LONGEST_METADATA: usize = 4 * 1024;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -188,7 +190,11 @@ fn expiry(expiry: Expiry, now: UnixMs) -> Result<Option<UnixMs>> {
         )),
         Expiry::InSeconds(seconds) => Ok(Some(now + seconds * 1000)),
         Expiry::At(at) if at <= now => Err(Error::invalid("expires_at", "is in the past")),
-        Expiry::At(at) => Ok(Some(at.min(MAX_UNIX_MS))),
+        Expiry::At(at) if at > LATEST_EXPIRY_MS => Err(Error::invalid(
+            "expires_at",
+            "is after the year 9999; for a token that never expires, send null",
+        )),
+        Expiry::At(at) => Ok(Some(at)),
         Expiry::Never => Ok(None),
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct Content {
 impl Content {
     /// The KV keys of all its objects.
     pub(super) fn keys(&self) -> impl Iterator<Item = String> {
-        let Base { shards, projects, providers } = &self.base;
+        let Base { shards, projects, providers, compiled_at: _ } = &self.base;
         let shards = shards.iter().map(|shard| snapshot::shard_key(shard.hash));
         let projects = projects.iter().map(|slice| snapshot::project_key(slice.hash));
         shards.chain(projects).chain(providers.map(snapshot::providers_key))

@@ -4,6 +4,7 @@ use super::base::{Content, Cutter};
 use super::error::PublishError;
 use super::kv::{KvClient, Pair};
 use super::pace;
+use crate::clock;
 use crate::store::snapshot::{self as rows, contents};
 use crate::store::{Store, outbox};
 use shared::id::UnixMs;
@@ -72,7 +73,9 @@ pub(super) async fn compile(
             upload.add(cutter.project(project)?).await?;
         }
     }
-    let (rest, content) = cutter.finish(&contents::providers(&mut tx).await?)?;
+    let (rest, mut content) = cutter.finish(&contents::providers(&mut tx).await?)?;
+    // Not before the transaction began to read.
+    content.base.compiled_at = clock::now();
     upload.add(rest).await?;
     upload.send().await?;
     Ok(Compiled { content, seqs })

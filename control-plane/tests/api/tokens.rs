@@ -79,7 +79,20 @@ async fn limits_that_nothing_enforces_are_refused() {
         let body = json!({ "project_id": project, "name": "t", field: { "requests": 5 } });
         let message = world.post("/manage/tokens", body).await.error(422, "not_supported");
         assert!(message.contains(field), "{message}");
+        let made = world.token(&project).await;
+        let message = world.patch(&path(&made), json!({ field: 5 })).await.error(422, "not_supported");
+        assert!(message.contains(field), "{message}");
     }
+}
+
+/// An answer must be able to show what was stored.
+#[tokio::test]
+async fn an_expiry_beyond_what_rfc_3339_can_write_is_refused() {
+    let world = World::start().await;
+    let project = world.project("a").await;
+    let expiring = |at| json!({ "project_id": project, "name": "t", "expires_at": at });
+    world.post("/manage/tokens", expiring("9999-12-31T23:59:59-01:00")).await.error(400, "invalid_request");
+    world.post("/manage/tokens", expiring("9999-12-31T23:59:59Z")).await.ok(StatusCode::CREATED);
 }
 
 #[tokio::test]

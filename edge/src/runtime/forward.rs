@@ -8,10 +8,6 @@ use js_sys::futures::JsFuture;
 use wasm_bindgen::JsCast;
 use web_sys::{Request, Response};
 
-/// An upstream's headers that do not reach the client: hop-by-hop, cookies
-/// and accounts of the provider's, and what would speak for Cloudflare or us.
-const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy-connection\ntrailer\ntransfer-encoding\nupgrade\nset-cookie\nset-cookie2\nopenai-organization\nopenai-project\nauthorization\nx-api-key\napi-key\nx-goog-api-key\nx-latchkey-error\nalt-svc";
-
 pub(super) async fn forward(
     request: &Request,
     plan: &Plan,
@@ -24,7 +20,7 @@ pub(super) async fn forward(
         &plan.url,
         &plan.withheld,
         &plan.set,
-        ANSWER_WITHHELD,
+        &plan.answer_withheld,
         answer_headers,
         plan.first_byte_ms,
         length,

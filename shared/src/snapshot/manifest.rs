@@ -36,6 +36,10 @@ pub struct Base {
     pub projects: Vec<SliceRef>,
     /// None before the first compaction: then the delta has them.
     pub providers: Option<Hash>,
+    /// Every change in it was made before this time. So an earlier manifest
+    /// that was made later than this, and the delta of one that names this
+    /// base, together say what the base says.
+    pub compiled_at: UnixMs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -174,6 +178,7 @@ mod tests {
                 ],
                 projects: vec![SliceRef { first: 1, hash: Hash([5; 32]) }],
                 providers: Some(Hash([6; 32])),
+                compiled_at: 1_795_443_000_000,
             },
             delta: Delta {
                 tokens: Shard::build(vec![record]),

@@ -125,6 +125,7 @@ pub fn compile(
         shards: shards.collect(),
         projects: slices.collect(),
         providers: providers.map(|providers| put(providers_key, &config::encode(providers).unwrap())),
+        compiled_at: 0,
     }
 }
 

