@@ -4,12 +4,22 @@
 use latchkey_tests::local::LocalRun;
 use latchkey_tests::process::root;
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
+
+/// As a person has it: wrangler keeps files of its own in the checkout, and the
+/// one time that a run did not end well, another one was stopping beside it.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// One run for what can share it: it takes a few seconds to come up.
 #[test]
 fn the_pasted_curl_streams_and_official_sdks_work() {
+    let _alone = alone();
     let home = TempDir::new().unwrap();
     let run = LocalRun::start(home.path());
 
@@ -28,6 +38,7 @@ fn the_pasted_curl_streams_and_official_sdks_work() {
 
 #[test]
 fn the_second_run_keeps_the_token_even_if_kv_was_wiped_and_keys_are_private() {
+    let _alone = alone();
     let home = TempDir::new().unwrap();
     let first = LocalRun::start(home.path());
     let token = first.token().to_owned();
