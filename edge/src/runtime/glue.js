@@ -5,6 +5,9 @@
 // Larger bodies are sent on by a stream of their own, which tells when it is done.
 const SMALL_BODY = 64 * 1024;
 
+// In place of a timer: from now on there is none to start.
+const ANSWERED = null;
+
 // Method, URL, then the name and value of each header, a line each.
 export function head(request) {
   let text = request.method + "\n" + request.url + "\n";
@@ -38,17 +41,21 @@ export async function forward(request, url, withheld, headers, answerWithheld, a
     set(outgoing.headers, headers);
     const answered = fetch(outgoing, { redirect: "manual", signal: abort.signal });
     // What a client takes to send a large body is not the upstream's silence.
-    const startTimer = () => { timer ??= setTimeout(() => abort.abort(), firstByteMs); };
+    const startTimer = () => { if (timer !== ANSWERED) timer = setTimeout(() => abort.abort(), firstByteMs); };
     if (upload === undefined) startTimer();
-    // A body that broke off must not end upstream as if it were whole.
-    else upload.done.then(startTimer, () => { upload.failed = true; abort.abort(); });
+    // A body that broke off must not end upstream as if it were whole. But an
+    // upstream that has answered may stop reading: its answer still counts.
+    else upload.done.then(startTimer, () => {
+      upload.failed = true;
+      if (timer !== ANSWERED || upload.exceeded) abort.abort();
+    });
     upstream = await answered;
   } catch {
     if (upload?.exceeded) return "too_large";
     return abort.signal.aborted && !upload?.failed ? "timeout" : "unreachable";
   } finally {
     clearTimeout(timer);
-    timer = 0;
+    timer = ANSWERED;
   }
   const { status } = upstream;
   if (isNoAnswer(status)) {
