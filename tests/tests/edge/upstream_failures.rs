@@ -125,3 +125,15 @@ async fn a_slow_upload_is_not_the_upstreams_silence() {
     let reply = send(request.body(reqwest::Body::wrap_stream(Box::pin(pieces)))).await;
     assert_eq!(reply.status, 200, "{}", reply.text());
 }
+
+/// It need not read a body to know that it does not want it.
+#[tokio::test]
+async fn an_upstream_that_answers_before_it_has_read_the_body_keeps_its_answer() {
+    let edge = shared();
+    for _ in 0..5 {
+        let request = edge.post("/openai/_fault/status/422").bearer_auth(&edge.tokens.valid);
+        let reply = send(request.body(vec![b'x'; 8 * 1024 * 1024])).await;
+        assert_eq!((reply.status, reply.code()), (422, None), "{}", reply.text());
+        assert!(reply.text().contains("\"error\""), "{}", reply.text());
+    }
+}
