@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak deploy build tools sdk
+.PHONY: help run test check bench soak deploy build tools sdk servers
 
 # The Node that wrangler needs comes with `npm ci`.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -18,8 +18,9 @@ run: build ## the whole system on this machine, with a demo project and token
 build: tools node_modules/.package-lock.json edge/build/index.js
 	cargo build --locked -p control-plane -p example-upstream
 
-test: build sdk ## every test
+test: build sdk servers ## every test
 	cargo test --locked --workspace
+	scripts/fuzz.sh short
 
 check: tools node_modules/.package-lock.json ## format, lints, dependency policy, boundaries
 	@scripts/tools.sh check
@@ -33,14 +34,18 @@ bench: build sdk ## the benchmarks, each beside its floor or peer
 	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 
-soak: ## the long fault and load tests
-	@echo "There are no long tests yet: every test there is runs in make test."
+soak: build servers ## the long fault and load tests, about two hours; SOAK="NAME..." runs only those
+	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane
+	target/release/soak $(SOAK)
 
 deploy: build ## deploy the edge
 	@node scripts/deploy.mjs
 
 tools:
 	@scripts/tools.sh build
+
+servers:
+	@scripts/servers.sh
 
 sdk: tests/sdk/node_modules/.package-lock.json tests/sdk/.venv/installed
 

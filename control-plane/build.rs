@@ -1,5 +1,5 @@
 //! Migrations are compiled in; a new file among them must lead to a new build.
 
 fn main() {
-    println!("cargo:rerun-if-changed=../migrations/sqlite");
+    println!("cargo:rerun-if-changed=../migrations");
 }

@@ -21,4 +21,11 @@ only sqlx '\bsqlx::' 'control-plane/src/store' control-plane/src
 only axum '\baxum::' 'control-plane/src/api|control-plane/src/cli' control-plane/src
 only 'async, I/O and the clock' '\b(async fn|tokio::|std::(fs|net|time::(SystemTime|Instant)))' 'shared/src/golden.rs' shared/src
 
+# Without its feature `runtime`, the edge knows nothing of Workers: benchmarks and tests link that.
+if cargo tree --locked --quiet -p edge --no-default-features -e normal --target all --prefix none |
+  grep -E '^(worker|wasm-bindgen|js-sys|web-sys) '; then
+  printf 'The crates above may be dependencies of the edge only with its feature `runtime`.\n\n' >&2
+  failed=1
+fi
+
 exit $failed

@@ -17,7 +17,6 @@ mod providers;
 mod respond;
 mod serve;
 mod snapshot;
-mod time;
 mod tokens;
 
 pub use auth::ManagementTokens;

@@ -89,7 +89,9 @@ impl App {
     }
 }
 
-fn publisher_settings(config: &Config) -> PublisherSettings {
+pub(crate) fn publisher_settings(config: &Config) -> PublisherSettings {
+    let signers: Vec<SnapshotSigner> =
+        config.keys.snapshot_signing.iter().map(|key| SnapshotSigner::new(key.bytes())).collect();
     PublisherSettings {
         deployment_id: config.deployment_id.clone(),
         kv_api_base: config.kv.api_base.clone(),
@@ -100,7 +102,10 @@ fn publisher_settings(config: &Config) -> PublisherSettings {
             .as_ref()
             .map(|token| Zeroizing::new(token.reveal().to_owned())),
         signer: Arc::new(SnapshotSigner::new(config.keys.snapshot_signing.primary().bytes())),
+        verifier: signers.iter().collect(),
         heartbeat: config.publisher.heartbeat,
         settle: config.publisher.settle,
+        lease: config.publisher.lease,
+        clock: clock::now,
     }
 }

@@ -1,8 +1,10 @@
 //! The `latchkey` command.
 
 mod keygen;
+mod keys;
 mod migrate;
 mod serve;
+mod snapshot;
 mod token;
 
 use crate::config::ConfigError;
@@ -22,11 +24,17 @@ pub struct Cli {
 enum Command {
     /// Run the control plane; its configuration is in the environment
     Serve,
-    /// Print new keys, all that are needed, as a dotenv file
-    Keygen,
+    /// Print new keys as a dotenv file: all that are needed, or one to rotate
+    Keygen(keygen::Keygen),
+    /// Look at keys in use, and rotate them
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Look at withering tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Look at the snapshot in KV, compare it with the database, make it anew
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
     /// Bring the database to another version of its schema
     #[command(subcommand)]
     Migrate(migrate::Command),
@@ -67,8 +75,10 @@ impl Command {
     fn run(self) -> Result<(), Failure> {
         match self {
             Self::Serve => serve::run(),
-            Self::Keygen => keygen::run(),
+            Self::Keygen(keygen) => keygen::run(&keygen),
+            Self::Keys(command) => keys::run(&command),
             Self::Token(command) => token::run(&command),
+            Self::Snapshot(command) => snapshot::run(&command),
             Self::Migrate(command) => migrate::run(command),
         }
     }

@@ -7,6 +7,7 @@ pub use reader::ConfigError;
 
 use crate::domain::upstream::is_loopback;
 use crate::secret::Secret;
+use crate::store::address;
 use ipnet::IpNet;
 use reader::Reader;
 use shared::key::KeyRing;
@@ -20,7 +21,7 @@ use url::Url;
 pub struct Config {
     /// `LISTEN_ADDR`, default `127.0.0.1:8080`; port 0 takes a free one.
     pub listen_addr: SocketAddr,
-    /// `DATABASE_URL`, default `sqlite://latchkey.db?mode=rwc`.
+    /// `DATABASE_URL`, default `sqlite://latchkey.db?mode=rwc`; or `postgres://user:password@host:5432/database`.
     pub database_url: String,
     /// `DEPLOYMENT_ID`, default `default`: snapshots and sealed credentials of another are refused.
     pub deployment_id: String,
@@ -64,6 +65,9 @@ pub struct Publisher {
     pub heartbeat: Duration,
     /// `SNAPSHOT_SETTLE`, seconds, default 90: how long an object is in KV before a manifest names it.
     pub settle: Duration,
+    /// `SNAPSHOT_LEASE`, seconds, default 10: of several control planes over one `PostgreSQL`, another one
+    /// publishes when the one that did has been silent so long.
+    pub lease: Duration,
 }
 
 #[derive(Debug)]
@@ -158,15 +162,12 @@ fn refuse_unsupported(reader: &mut Reader<'_>) {
 
 fn read_database_url(reader: &mut Reader<'_>) -> Option<String> {
     let url = reader.text("DATABASE_URL").unwrap_or_else(|| "sqlite://latchkey.db?mode=rwc".to_owned());
-    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-        reader.problem("DATABASE_URL", "PostgreSQL is not supported yet; use sqlite://latchkey.db?mode=rwc");
-        None
-    } else if url.starts_with("sqlite:") {
-        Some(url)
-    } else {
-        reader
-            .problem("DATABASE_URL", "must start with sqlite://, for example sqlite://latchkey.db?mode=rwc");
-        None
+    match address::check(&url) {
+        Ok(()) => Some(url),
+        Err(error) => {
+            reader.problem("DATABASE_URL", &error.to_string());
+            None
+        }
     }
 }
 
@@ -242,7 +243,8 @@ fn read_kv_base(reader: &mut Reader<'_>) -> Option<Url> {
 fn read_publisher(reader: &mut Reader<'_>) -> Option<Publisher> {
     let heartbeat = reader.seconds("SNAPSHOT_HEARTBEAT", "60", 1);
     let settle = reader.seconds("SNAPSHOT_SETTLE", "90", 0);
-    Some(Publisher { heartbeat: heartbeat?, settle: settle? })
+    let lease = reader.seconds("SNAPSHOT_LEASE", "10", 2);
+    Some(Publisher { heartbeat: heartbeat?, settle: settle?, lease: lease? })
 }
 
 fn read_network(reader: &mut Reader<'_>) -> Option<Network> {

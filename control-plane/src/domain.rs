@@ -9,6 +9,7 @@ pub mod error;
 pub mod page;
 pub mod projects;
 pub mod providers;
+pub mod rotation;
 pub mod tokens;
 pub mod upstream;
 

@@ -12,4 +12,5 @@ pub mod secret;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+pub mod timestamp;
 pub mod vault;

@@ -3,30 +3,40 @@
 //! A change is recorded in the outbox by the transaction that makes it. The
 //! publisher reads what the outbox names as it is *now*, writes it as the
 //! manifest's delta, and marks the rows it told once KV acknowledged. When the
-//! delta is full, the whole database is compacted into immutable objects.
+//! delta is full, what changed is compacted into immutable objects. Of several
+//! control planes over one database, the one with the lease publishes.
 
 mod base;
+pub mod by_hand;
 mod compact;
 mod error;
 mod fresh;
+mod garbage;
 mod handle;
+mod inspect;
 pub mod kv;
+mod lease;
+mod order;
 mod pace;
 mod plan;
 mod publish;
 mod run;
+mod upload;
+mod verify;
 mod version;
 
 pub use error::PublishError;
-pub use handle::{SnapshotHandle, Status};
+pub use handle::{SnapshotHandle, Status, WhoPublishes};
+pub use inspect::{Overview, Rebuild, overview, rebuild};
+pub use verify::{Report, verify};
 
 use crate::store::Store;
-use shared::snapshot::signed::SnapshotSigner;
+use shared::id::UnixMs;
+use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::task::{JoinHandle, JoinSet};
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -39,11 +49,16 @@ pub struct PublisherSettings {
     /// None where the base is the local dev server.
     pub cloudflare_api_token: Option<Zeroizing<String>>,
     pub signer: Arc<SnapshotSigner>,
+    /// For the manifest in KV, which an earlier signing key may have signed.
+    pub verifier: SnapshotVerifier,
     /// The manifest is signed anew this often, so that its age tells the health
     /// of the whole path.
     pub heartbeat: Duration,
     /// How long objects are in KV before a manifest names them.
     pub settle: Duration,
+    /// How long the one who publishes may be silent before another one does.
+    pub lease: Duration,
+    pub clock: fn() -> UnixMs,
 }
 
 /// Starts the publisher. It ends after `shutdown`, with a last attempt if
@@ -53,31 +68,32 @@ pub fn start(
     store: Store,
     shutdown: watch::Receiver<bool>,
 ) -> (SnapshotHandle, JoinHandle<()>) {
-    let PublisherSettings { kv_api_base, kv_namespace_id, cloudflare_api_token, .. } = &settings;
-    let kv = kv::KvClient::new(kv_api_base.clone(), kv_namespace_id.clone(), cloudflare_api_token.as_ref());
+    let kv = kv_client(&settings);
     let shared = Arc::new(handle::Shared::default());
-    let (orders, received_orders) = mpsc::channel(64);
     let (announcements, queue) = mpsc::channel(fresh::QUEUE_LEN);
+    let (keeper, terms) = lease::Keeper::new(store.clone(), settings.lease);
 
-    let writer = fresh::FreshWriter {
+    let writer = fresh::FreshWriter::new(&settings, store.clone(), kv.clone(), fresh::BETWEEN_CALLS);
+    let publisher = run::Loop {
+        settings,
         store: store.clone(),
         kv: kv.clone(),
-        deployment_id: settings.deployment_id.clone(),
-        signer: Arc::clone(&settings.signer),
-    };
-    let publisher = run::Loop {
-        pace: pace::Pace::new(settings.heartbeat, Instant::now()),
-        publisher: publish::Publisher::new(settings, store.clone(), kv.clone(), Arc::clone(&shared)),
         shared: Arc::clone(&shared),
-        orders: received_orders,
-        waiting: Vec::new(),
+        terms: terms.clone(),
         complaint: run::Complaint::default(),
     };
-    let writer = tokio::spawn(writer.run(queue));
     let task = tokio::spawn(async move {
+        // End with the loop: a token announced after that is in the manifest of
+        // the next start.
+        let mut beside = JoinSet::new();
+        beside.spawn(writer.run(queue));
+        beside.spawn(keeper.run());
         publisher.run(shutdown).await;
-        // A token announced after this is in the manifest of the next start.
-        writer.abort();
     });
-    (SnapshotHandle { store, kv, shared, orders, announcements }, task)
+    (SnapshotHandle { store, kv, shared, announcements, terms }, task)
+}
+
+fn kv_client(settings: &PublisherSettings) -> kv::KvClient {
+    let PublisherSettings { kv_api_base, kv_namespace_id, cloudflare_api_token, .. } = settings;
+    kv::KvClient::new(kv_api_base.clone(), kv_namespace_id.clone(), cloudflare_api_token.as_ref())
 }

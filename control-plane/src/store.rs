@@ -1,78 +1,136 @@
 //! All SQL. One file per table; each function takes the connection of the
-//! transaction it belongs to. The texts are static and also valid on `PostgreSQL`.
+//! transaction it belongs to. The texts are static, and the same for `SQLite`
+//! and `PostgreSQL`.
+//!
+//! On `PostgreSQL` transactions run beside each other. What one reads in order to
+//! change it, it locks first (`lock` beside `get`), always in this order:
+//! providers, `project_numbers`, projects, then credentials or tokens, and at
+//! most one of each, except that a provider's change takes its credentials. So
+//! no two wait for each other (40P01), and as a transaction that writes is never
+//! isolated beyond `read committed`, none fails for what another did (40001).
 
+pub mod address;
 pub mod audit;
 pub mod credentials;
+pub mod lease;
 pub mod migrate;
+pub mod orders;
 pub mod outbox;
+mod postgres;
 pub mod projects;
 pub mod providers;
 pub mod snapshot;
+pub mod sql;
+mod sqlite;
 pub mod tokens;
+pub mod unreferenced;
 
+use address::Address;
 use shared::id::UnixMs;
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{Sqlite, Transaction};
+use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
+use std::fs::File;
+use std::io;
 use std::ops::{Deref, DerefMut};
-use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 pub use sqlx::Error;
 
-pub type Connection = sqlx::SqliteConnection;
+/// The connection of a transaction.
+#[derive(Debug)]
+pub enum Connection {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
 
 #[derive(Clone, Debug)]
-pub struct Store {
-    pool: SqlitePool,
-    /// Writers of this process queue here, in order, rather than spin on
-    /// `SQLite`'s lock, which is neither fair nor patient.
-    writer: Arc<Mutex<()>>,
+pub struct Store(Pool);
+
+#[derive(Clone, Debug)]
+enum Pool {
+    Sqlite {
+        pool: SqlitePool,
+        /// Writers of this process queue here, in order, rather than spin on
+        /// `SQLite`'s lock, which is neither fair nor patient.
+        writer: Arc<Mutex<()>>,
+    },
+    Postgres(PgPool),
 }
 
 /// A transaction; it is undone unless committed.
 #[derive(Debug)]
 pub struct Tx {
     // Dropped in this order: the transaction ends before the next writer's turn.
-    inner: Transaction<'static, Sqlite>,
+    inner: Connection,
     _turn: Option<OwnedMutexGuard<()>>,
 }
 
 impl Store {
     /// Opens the database; `url` as in `DATABASE_URL`.
-    pub async fn connect(url: &str) -> sqlx::Result<Self> {
-        let pool = SqlitePoolOptions::new().max_connections(8).connect_with(options(url)?).await?;
-        Ok(Self { pool, writer: Arc::default() })
+    pub async fn connect(url: &str) -> Result<Self, Error> {
+        Ok(Self(match Address::parse(url)? {
+            Address::Sqlite(options) => {
+                Pool::Sqlite { pool: sqlite::connect(*options).await?, writer: Arc::default() }
+            }
+            Address::Postgres(options) => Pool::Postgres(postgres::connect(*options).await?),
+        }))
     }
 
     /// A transaction that sees one state of the database throughout.
-    pub async fn read(&self) -> sqlx::Result<Tx> {
-        Ok(Tx { inner: self.pool.begin().await?, _turn: None })
+    pub async fn read(&self) -> Result<Tx, Error> {
+        let inner = match &self.0 {
+            Pool::Sqlite { pool, .. } => Connection::Sqlite(pool.begin().await?),
+            Pool::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
+        };
+        Ok(Tx { inner, _turn: None })
     }
 
-    /// A transaction that may write; it takes the write lock at its start, so
-    /// that it cannot fail half-way for having read first.
-    pub async fn write(&self) -> sqlx::Result<Tx> {
-        let turn = Arc::clone(&self.writer).lock_owned().await;
-        Ok(Tx { inner: self.pool.begin_with("BEGIN IMMEDIATE").await?, _turn: Some(turn) })
+    /// A transaction that may write. On `SQLite` it is the only one, from its
+    /// start, so that it cannot fail half-way for having read first. On
+    /// `PostgreSQL` others write too: see above.
+    pub async fn write(&self) -> Result<Tx, Error> {
+        match &self.0 {
+            Pool::Sqlite { pool, writer } => {
+                let turn = Arc::clone(writer).lock_owned().await;
+                let inner = Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?);
+                Ok(Tx { inner, _turn: Some(turn) })
+            }
+            Pool::Postgres(pool) => {
+                let inner = Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?);
+                Ok(Tx { inner, _turn: None })
+            }
+        }
+    }
+
+    /// Where the database is a file, the lock beside it that one process has,
+    /// and that its death releases; an error if another has it.
+    pub fn lock_publisher(&self) -> Option<io::Result<File>> {
+        match &self.0 {
+            Pool::Sqlite { pool, .. } => sqlite::lock(&pool.connect_options(), "publisher-lock"),
+            Pool::Postgres(_) => None,
+        }
     }
 
     /// Whether the database answers.
-    pub async fn ping(&self) -> sqlx::Result<()> {
-        sqlx::query("select 1").execute(&self.pool).await.map(drop)
+    pub async fn ping(&self) -> Result<(), Error> {
+        let mut tx = self.read().await?;
+        sql::query("select 1").execute(&mut tx).await.map(drop)
     }
 
     pub async fn close(&self) {
-        self.pool.close().await;
+        match &self.0 {
+            Pool::Sqlite { pool, .. } => pool.close().await,
+            Pool::Postgres(pool) => pool.close().await,
+        }
     }
 }
 
 impl Tx {
-    pub async fn commit(self) -> sqlx::Result<()> {
-        self.inner.commit().await
+    pub async fn commit(self) -> Result<(), Error> {
+        match self.inner {
+            Connection::Sqlite(inner) => inner.commit().await,
+            Connection::Postgres(inner) => postgres::in_time(inner.commit()).await,
+        }
     }
 }
 
@@ -106,13 +164,4 @@ fn to_db(at: UnixMs) -> i64 {
 
 fn from_db(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
-}
-
-fn options(url: &str) -> sqlx::Result<SqliteConnectOptions> {
-    Ok(SqliteConnectOptions::from_str(url)?
-        .foreign_keys(true)
-        .journal_mode(SqliteJournalMode::Wal)
-        // A change that was answered survives a power cut.
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(Duration::from_secs(5)))
 }

@@ -4,7 +4,8 @@ use crate::credential;
 use crate::head::Head;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::fresh::FreshTokens;
-use crate::snapshot::{Halt, LiveProject, Snapshot};
+use crate::snapshot::project::LiveProject;
+use crate::snapshot::{Halt, Snapshot};
 use shared::id::UnixMs;
 use shared::snapshot::record::{Invalid, TokenRecord};
 use shared::token::{TagKeys, Token};
@@ -49,7 +50,9 @@ fn look_up(
     fresh: &FreshTokens,
     now: UnixMs,
 ) -> Result<(TokenRecord, Rc<LiveProject>), Halt> {
-    if let Some(record) = snapshot.token(token.id())? {
+    if let Some(found) = snapshot.token(token.id())? {
+        let record = found.record;
+        snapshot.remember(&found, token);
         // A snapshot with a token has its project; one without is not whole.
         let project = snapshot.project(record.project())?.ok_or_else(|| {
             Refusal::new(

@@ -1,14 +1,22 @@
 //! Latchkey's edge worker. [`pipeline`] shows the whole way of a request;
-//! [`runtime`] is the only user of `worker` and JavaScript.
+//! [`load`] reads what a decision misses, by way of whoever runs it:
+//! `runtime`, the only user of `worker` and JavaScript, or a test.
 
 pub mod authenticate;
 pub mod authorize;
 pub mod credential;
 pub mod head;
+pub mod health;
+pub mod isolate;
+pub mod load;
 pub mod pipeline;
 pub mod refusal;
 pub mod route;
 pub mod snapshot;
 pub mod target;
 
+#[cfg(test)]
+mod testing;
+
+#[cfg(feature = "runtime")]
 mod runtime;

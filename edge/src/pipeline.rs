@@ -19,6 +19,8 @@ pub struct Settings {
     pub deployment_id: String,
     pub tags: TagKeys,
     pub credential_keys: KeyRing,
+    /// Of signed calls.
+    pub ingest_keys: KeyRing,
 }
 
 /// What is to be sent upstream, or why nothing is. `Halt::Load` and

@@ -3,7 +3,7 @@
 use crate::authorize::Permit;
 use crate::head::Head;
 use crate::refusal::{Code, Refusal};
-use crate::snapshot::LiveProject;
+use crate::snapshot::project::LiveProject;
 use shared::header;
 use shared::key::KeyRing;
 use shared::provider::Provider;

@@ -4,41 +4,31 @@
 mod forward;
 mod glue;
 mod isolate;
-mod kv;
 mod random;
+mod source;
 
 use crate::head::Head;
-use crate::pipeline::{self, api_of};
+use crate::health;
+use crate::isolate::Isolate;
+use crate::load;
+use crate::pipeline::api_of;
 use crate::refusal::{Code, Refusal};
-use crate::route::Plan;
-use crate::snapshot::holder::Check;
-use crate::snapshot::{Halt, Snapshot};
-use futures_util::future::{Either, select};
-use isolate::Isolate;
+use crate::snapshot::Snapshot;
 use shared::header;
 use shared::id::{self, UnixMs};
 use shared::provider::Api;
+use source::Kv;
 use std::fmt::{Display, Write};
-use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 use web_sys::{Request, Response};
-use worker::{Context, Date, Delay, Env, console_error, event};
-
-/// How long a request waits for a check of the manifest that is overdue.
-const STALE_WAIT: Duration = Duration::from_millis(300);
-/// The same when there is no snapshot to go on with.
-const COLD_WAIT: Duration = Duration::from_secs(5);
-/// A decision needs a shard, a project and the providers; the rest is for
-/// what stands in for an object that is missing.
-const MAX_LOADS: usize = 8;
+use worker::{Context, Date, Env, console_error, event};
 
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
     let lines = glue::head(&request);
     let now = Date::now().as_millis();
-    let isolate = match isolate::get(&env) {
-        Ok(isolate) => isolate,
+    let host = match isolate::get(&env) {
+        Ok(host) => host,
         Err(problem) => {
             console_error!("configuration: {problem}");
             let refusal =
@@ -50,80 +40,31 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
         let refusal = Refusal::new(Code::InvalidPath, "The URL cannot be read.");
         return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
     };
-    refresh(&isolate, &context, now).await;
-    if head.path_and_query == "/healthz" {
-        return Ok(health(&isolate, now));
+    let isolate = &host.isolate;
+    let source = Kv { host: host.clone(), context: Rc::new(context) };
+    load::refresh(isolate, &source, now).await;
+    if health::is_asked(&head) {
+        return Ok(health(isolate, &head, now));
     }
-    Ok(respond(&isolate, &request, &head, now).await)
+    Ok(respond(isolate, &source, &request, &head, now).await)
 }
 
-/// Sees to it that the snapshot is as new as the freshness bound says.
-async fn refresh(isolate: &Rc<Isolate>, context: &Context, now: UnixMs) {
-    let (check, is_cold) = {
-        let holder = isolate.holder.borrow();
-        (holder.check_needed(now, isolate.refresh_ms), holder.current().is_none())
-    };
-    if check == Check::NotNeeded {
-        return;
-    }
-    let (done, is_done) = futures_channel::oneshot::channel();
-    let checking = isolate.clone();
-    // Outlives the request, should that not wait for it.
-    context.wait_until(async move {
-        kv::check_manifest(&checking).await;
-        let _ = done.send(());
-    });
-    if check == Check::First {
-        let limit = if is_cold { COLD_WAIT } else { STALE_WAIT };
-        if let Either::Right(_) = select(is_done, pin!(Delay::from(limit))).await {
-            isolate.holder.borrow_mut().check_failed(Date::now().as_millis());
-        }
-    }
-}
-
-async fn respond(isolate: &Isolate, request: &Request, head: &Head<'_>, now: UnixMs) -> Response {
+async fn respond(
+    isolate: &Isolate,
+    source: &Kv,
+    request: &Request,
+    head: &Head<'_>,
+    now: UnixMs,
+) -> Response {
     let snapshot = isolate.holder.borrow().current();
     let snapshot = snapshot.as_deref();
     let own_headers = own_headers(snapshot, now);
-    let outcome = match decide(isolate, snapshot, head, now).await {
+    let chance = u32::from_le_bytes(random::take());
+    let outcome = match load::decide(isolate, source, snapshot, head, now, chance).await {
         Ok(plan) => forward::forward(request, &plan, &own_headers).await,
         Err(refusal) => Err(refusal),
     };
     outcome.unwrap_or_else(|refusal| refuse(&refusal, api_of(head, snapshot), &own_headers))
-}
-
-/// Decides, loading what the decision asks for. Warm, this does not wait.
-async fn decide(
-    isolate: &Isolate,
-    snapshot: Option<&Snapshot>,
-    head: &Head<'_>,
-    now: UnixMs,
-) -> Result<Plan, Refusal> {
-    let unavailable = || {
-        Refusal::new(
-            Code::SnapshotUnavailable,
-            "The gateway has no usable configuration at the moment. Try again shortly.",
-        )
-    };
-    let snapshot = snapshot.ok_or_else(unavailable)?;
-    for _ in 0..MAX_LOADS {
-        let chance = u32::from_le_bytes(random::take());
-        match pipeline::decide(&isolate.settings, snapshot, &isolate.fresh, head, now, chance) {
-            Ok(plan) => return Ok(plan),
-            Err(Halt::Refuse(refusal)) => return Err(refusal),
-            Err(Halt::Load(object)) => {
-                if !kv::load(isolate, snapshot, object).await && !snapshot.give_up(object) {
-                    break;
-                }
-            }
-            Err(Halt::Fresh(token_id)) => match kv::ask_fresh(isolate, token_id).await {
-                Ok(true) => {}
-                Ok(false) => return Err(Refusal::new(Code::InvalidToken, "The token is unknown.")),
-                Err(()) => break,
-            },
-        }
-    }
-    Err(unavailable())
 }
 
 /// On every response of ours, as lines.
@@ -157,22 +98,25 @@ fn refuse(refusal: &Refusal, api: Api, own_headers: &str) -> Response {
     glue::answer(refusal.code.status(), &lines, &refusal.body(api))
 }
 
-fn health(isolate: &Isolate, now: UnixMs) -> Response {
+fn health(isolate: &Isolate, head: &Head<'_>, now: UnixMs) -> Response {
+    let (status, body) = health::answer(isolate, head, now, memory());
     let snapshot = isolate.holder.borrow().current();
-    let (status, body) = match &snapshot {
-        Some(snapshot) => (
-            200,
-            serde_json::json!({
-                "status": "ok",
-                "snapshot": {"version": snapshot.version(), "age_seconds": snapshot.age_secs(now)},
-            }),
-        ),
-        None => (503, serde_json::json!({"status": "no_snapshot", "snapshot": null})),
-    };
     let mut lines = own_headers(snapshot.as_deref(), now);
     push(&mut lines, "content-type", &"application/json");
     push(&mut lines, "cache-control", &"no-store");
     glue::answer(status, &lines, &body.to_string())
+}
+
+/// What this isolate takes of Wasm memory, in bytes. It never shrinks.
+#[cfg(target_arch = "wasm32")]
+fn memory() -> usize {
+    core::arch::wasm32::memory_size::<0>() * 64 * 1024
+}
+
+/// Elsewhere there is no isolate.
+#[cfg(not(target_arch = "wasm32"))]
+fn memory() -> usize {
+    0
 }
 
 /// Adds a header in the form that crosses to JavaScript: a line each for name and value.

@@ -1,28 +1,33 @@
-//! The snapshot as an isolate holds it: a verified manifest and those of its
-//! objects that were needed so far. A look-up that needs another one says
-//! which; loading it is the runtime's work.
+//! The snapshot as an isolate goes by it: a verified manifest, over immutable
+//! objects that are loaded when they are needed and may be thrown out again.
+//! A look-up that needs one that is not in memory says which; loading it is
+//! the caller's work.
 
 pub mod fresh;
 pub mod holder;
+pub mod objects;
+pub mod project;
+pub mod shelf;
 
 use crate::refusal::Refusal;
+use objects::{Object, Objects};
+use project::LiveProject;
 use shared::id::UnixMs;
-use shared::key::KeyRing;
-use shared::provider::Provider;
-use shared::sealed::Binding;
-use shared::snapshot::config::{self, ConfigError, Project, ProjectSlice, Providers};
-use shared::snapshot::manifest::Manifest;
+use shared::snapshot::Hash;
+use shared::snapshot::config::{Project, Providers};
+use shared::snapshot::index::Index;
+use shared::snapshot::manifest::{Base, Delta, Manifest};
 use shared::snapshot::record::{ProjectNumber, TokenRecord};
-use shared::snapshot::shard::{Shard, ShardError};
-use shared::snapshot::{Hash, project_key, providers_key, shard_key};
-use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
-use std::fmt;
-use std::ops::Deref;
+use shared::snapshot::shard::Shard;
+use shared::token::Token;
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashSet;
 use std::rc::Rc;
-use thiserror::Error;
 use uuid::Uuid;
-use zeroize::Zeroizing;
+
+/// More than these stand in for one another only if nothing could be loaded
+/// for hours; each keeps its delta in memory.
+const MAX_BEFORE: usize = 32;
 
 /// Why a decision stopped.
 #[derive(Debug)]
@@ -46,45 +51,27 @@ impl From<Object> for Halt {
     }
 }
 
-/// An immutable object that the manifest names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Object {
-    Shard(Hash),
-    Projects(Hash),
-    Providers(Hash),
-}
-
-impl Object {
-    pub fn key(self) -> String {
-        match self {
-            Self::Shard(hash) => shard_key(hash),
-            Self::Projects(hash) => project_key(hash),
-            Self::Providers(hash) => providers_key(hash),
-        }
-    }
-
-    fn hash(self) -> Hash {
-        match self {
-            Self::Shard(hash) | Self::Projects(hash) | Self::Providers(hash) => hash,
-        }
-    }
-}
-
-#[derive(Debug, Error)]
-pub enum ObjectError {
-    #[error("the content of {0} does not have the hash that names it")]
-    Hash(String),
-    #[error(transparent)]
-    Shard(#[from] ShardError),
-    #[error(transparent)]
-    Config(#[from] ConfigError),
+/// A token's record, and where it was found.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub record: TokenRecord,
+    /// The shard, if it had to be looked up there.
+    shard: Option<Hash>,
 }
 
 #[derive(Debug)]
 pub struct Snapshot {
-    manifest: Manifest,
-    delta_projects: Vec<Rc<LiveProject>>,
-    loaded: RefCell<Loaded>,
+    version: u64,
+    created_at: UnixMs,
+    base: Option<Base>,
+    tokens: Shard,
+    projects: Vec<Rc<LiveProject>>,
+    providers: Option<Rc<Providers>>,
+    objects: Rc<Objects>,
+    /// Those of the base: each request needs them, so they are not thrown out
+    /// while this snapshot is in force.
+    base_index: OnceCell<Rc<Index>>,
+    base_providers: OnceCell<Rc<Providers>>,
     /// The last one with another base, if it was made after this one's base was
     /// compiled. Then what it says, under this one's delta, is what this one's
     /// base says: it can stand in for an object, and nothing is out of date.
@@ -93,232 +80,174 @@ pub struct Snapshot {
     given_up: RefCell<HashSet<Hash>>,
 }
 
-#[derive(Debug, Default)]
-struct Loaded {
-    shards: HashMap<Hash, Rc<Shard>>,
-    slices: HashMap<Hash, Rc<[Rc<LiveProject>]>>,
-    providers: Option<(Option<Hash>, Rc<Providers>)>,
-}
-
 impl Snapshot {
-    /// Takes over what `earlier` had loaded and this manifest still names.
-    pub fn new(mut manifest: Manifest, earlier: Option<&Rc<Self>>) -> Self {
-        let delta_projects = manifest.delta.projects.drain(..).map(LiveProject::new).collect();
-        let mut loaded = earlier.map(|earlier| earlier.still_named(&manifest)).unwrap_or_default();
-        let before = earlier.and_then(|earlier| earlier.before_of(&manifest));
-        if let Some(providers) = manifest.delta.providers.take() {
-            loaded.providers = Some((None, Rc::new(providers)));
-        }
+    /// The one after `earlier`.
+    pub fn new(manifest: Manifest, earlier: Option<&Rc<Self>>, objects: Rc<Objects>) -> Self {
+        let Manifest { deployment_id: _, version, created_at, base, delta } = manifest;
+        let Delta { tokens, projects, providers } = delta;
+        let with_same_base = earlier.filter(|earlier| earlier.base == base);
         Self {
-            manifest,
-            delta_projects,
-            loaded: RefCell::new(loaded),
-            before: RefCell::new(before),
+            version,
+            created_at,
+            base,
+            tokens,
+            projects: live(projects, earlier),
+            providers: providers.map(Rc::new),
+            objects,
+            base_index: with_same_base.map(|earlier| earlier.base_index.clone()).unwrap_or_default(),
+            base_providers: with_same_base.map(|earlier| earlier.base_providers.clone()).unwrap_or_default(),
+            before: RefCell::new(earlier.and_then(|earlier| earlier.before_of(base))),
             given_up: RefCell::default(),
         }
     }
 
     pub fn version(&self) -> u64 {
-        self.manifest.version
+        self.version
     }
 
     pub fn created_at(&self) -> UnixMs {
-        self.manifest.created_at
+        self.created_at
     }
 
     pub fn age_secs(&self, now: UnixMs) -> u64 {
-        now.saturating_sub(self.manifest.created_at) / 1000
+        now.saturating_sub(self.created_at) / 1000
     }
 
-    pub fn token(&self, id: Uuid) -> Result<Option<TokenRecord>, Object> {
-        if let Some(record) = self.manifest.delta.token(id) {
-            return Ok(Some(record));
+    /// Where what this snapshot names is held.
+    pub fn objects(&self) -> &Objects {
+        &self.objects
+    }
+
+    pub fn token(&self, id: Uuid) -> Result<Option<Found>, Object> {
+        if let Some(record) = self.tokens.find(id) {
+            return Ok(Some(Found { record, shard: None }));
         }
-        let Some(hash) = self.manifest.base.shard_of(id) else { return Ok(None) };
-        if let Some(shard) = self.loaded.borrow().shards.get(&hash) {
-            return Ok(shard.find(id));
+        let Some(base) = self.base else { return Ok(None) };
+        let Some(index) = self.index(base) else {
+            return self.instead_of(Object::Index(base.index), |before| before.token(id));
+        };
+        let Some(hash) = index.shard_of(id) else { return Ok(None) };
+        if let Some(record) = self.objects.record(id, hash) {
+            return Ok(Some(Found { record, shard: None }));
         }
-        match self.stand_in(hash) {
-            Some(before) => before.token(id),
-            None => Err(Object::Shard(hash)),
+        match self.objects.shard(hash) {
+            Some(shard) => Ok(shard.find(id).map(|record| Found { record, shard: Some(hash) })),
+            None => self.instead_of(Object::Shard(hash), |before| before.token(id)),
+        }
+    }
+
+    /// From now on what was found for `token` needs its shard no more. Only for
+    /// who has the secret: made-up ones must not push others out.
+    pub fn remember(&self, found: &Found, token: &Token) {
+        if let Some(shard) = found.shard.filter(|_| found.record.is_of(token)) {
+            self.objects.remember(found.record, shard);
         }
     }
 
     pub fn project(&self, number: ProjectNumber) -> Result<Option<Rc<LiveProject>>, Object> {
-        if let Some(project) = find_project(&self.delta_projects, number) {
-            return Ok(Some(project));
+        if let Some(project) = project::find(&self.projects, number) {
+            return Ok(Some(project.clone()));
         }
-        let Some(hash) = self.manifest.base.slice_of(number) else { return Ok(None) };
-        if let Some(slice) = self.loaded.borrow().slices.get(&hash) {
-            return Ok(find_project(slice, number));
-        }
-        match self.stand_in(hash) {
-            Some(before) => before.project(number),
-            None => Err(Object::Projects(hash)),
+        let Some(base) = self.base else { return Ok(None) };
+        let Some(index) = self.index(base) else {
+            return self.instead_of(Object::Index(base.index), |before| before.project(number));
+        };
+        let Some(hash) = index.slice_of(number) else { return Ok(None) };
+        match self.objects.slice(hash) {
+            Some(slice) => Ok(project::find(&slice, number).cloned()),
+            None => self.instead_of(Object::Projects(hash), |before| before.project(number)),
         }
     }
 
     pub fn providers(&self) -> Result<Rc<Providers>, Object> {
-        if let Some((_, providers)) = &self.loaded.borrow().providers {
+        if let Some(providers) = self.providers.as_ref().or_else(|| self.base_providers.get()) {
             return Ok(providers.clone());
         }
-        let Some(hash) = self.manifest.base.providers else { return Ok(Rc::default()) };
-        match self.stand_in(hash) {
-            Some(before) => before.providers(),
-            None => Err(Object::Providers(hash)),
+        let Some(base) = self.base else { return Ok(Rc::default()) };
+        let Some(index) = self.index(base) else {
+            return self.instead_of(Object::Index(base.index), Self::providers);
+        };
+        match self.objects.providers(index.providers()) {
+            Some(providers) => Ok(self.base_providers.get_or_init(|| providers).clone()),
+            None => self.instead_of(Object::Providers(index.providers()), Self::providers),
         }
     }
 
-    /// `object` cannot be loaded: from now on the snapshot before this one
-    /// stands in for it, if there is one. A newer manifest tries anew.
+    /// `object` cannot be loaded: from now on the snapshot before the one that
+    /// asked for it stands in. False if nothing can. A newer manifest tries anew.
     pub fn give_up(&self, object: Object) -> bool {
-        let Some(before) = self.before.borrow().clone() else { return false };
-        let is_new = self.names(object) && self.given_up.borrow_mut().insert(object.hash());
-        // Given up already: then it was the one before that asked for it, which
-        // may name it too; or another request has been here meanwhile.
-        is_new || !before.names(object) || before.give_up(object)
+        let before = self.before.borrow().clone();
+        if !self.names(object) || self.given_up.borrow().contains(&object.hash()) {
+            // One further back asked. If none does any more, another request was here meanwhile.
+            return before.is_none_or(|before| before.give_up(object));
+        }
+        let Some(before) = before else { return false };
+        self.given_up.borrow_mut().insert(object.hash());
+        // It would ask for the same.
+        !before.names(object) || before.give_up(object)
     }
 
     fn names(&self, object: Object) -> bool {
-        let base = &self.manifest.base;
+        let in_index =
+            |found: &dyn Fn(&Index) -> bool| self.base_index.get().is_some_and(|index| found(index));
         match object {
-            Object::Shard(hash) => base.shards.iter().any(|shard| shard.hash == hash),
-            Object::Projects(hash) => base.projects.iter().any(|slice| slice.hash == hash),
-            Object::Providers(hash) => base.providers == Some(hash),
+            Object::Index(hash) => self.base.is_some_and(|base| base.index == hash),
+            Object::Shard(hash) => in_index(&|index| index.shards().any(|shard| shard.hash == hash)),
+            Object::Projects(hash) => in_index(&|index| index.slices().any(|slice| slice.hash == hash)),
+            Object::Providers(hash) => in_index(&|index| index.providers() == hash),
         }
     }
 
-    fn stand_in(&self, hash: Hash) -> Option<Rc<Self>> {
-        if self.given_up.borrow().contains(&hash) { self.before.borrow().clone() } else { None }
+    fn index(&self, base: Base) -> Option<&Index> {
+        if let Some(index) = self.base_index.get() {
+            return Some(index);
+        }
+        let index = self.objects.index(base.index)?;
+        Some(self.base_index.get_or_init(|| index))
     }
 
-    /// What stands before the snapshot of `manifest`, which follows this one.
-    fn before_of(self: &Rc<Self>, manifest: &Manifest) -> Option<Rc<Self>> {
-        if manifest.base == self.manifest.base {
+    /// Asks the one before, where that stands in for `object`.
+    fn instead_of<T>(
+        &self,
+        object: Object,
+        ask: impl FnOnce(&Self) -> Result<T, Object>,
+    ) -> Result<T, Object> {
+        if !self.given_up.borrow().contains(&object.hash()) {
+            return Err(object);
+        }
+        let before = self.before.borrow().clone();
+        before.map_or(Err(object), |before| ask(&before))
+    }
+
+    /// What stands before the snapshot over `base`, which follows this one.
+    fn before_of(self: &Rc<Self>, base: Option<Base>) -> Option<Rc<Self>> {
+        if base == self.base {
             return self.before.borrow().clone();
         }
-        // One that needed no stand-in needs none any more.
-        if self.given_up.borrow().is_empty() {
+        // One that was used and needed no stand-in needs none any more.
+        let was_used = self.base.is_none() || self.base_index.get().is_some();
+        if was_used && self.given_up.borrow().is_empty() {
             self.before.take();
         }
         // Older than the new base, it would not know all that is in there.
-        (self.created_at() >= manifest.base.compiled_at).then(|| self.clone())
+        let base = base.filter(|base| self.created_at >= base.compiled_at);
+        base.filter(|_| self.count_before() < MAX_BEFORE).map(|_| self.clone())
     }
 
-    /// Takes an object that a look-up asked for, once its content is verified.
-    pub fn insert(&self, object: Object, content: Vec<u8>) -> Result<(), ObjectError> {
-        if !object.hash().matches(&content) {
-            return Err(ObjectError::Hash(object.key()));
-        }
-        // The one that asked may be the one that stands in, and both may name it.
-        let before = self.before.borrow().clone();
-        if let Some(before) = before.filter(|before| before.names(object)) {
-            before.insert(object, content.clone())?;
-        }
-        if !self.names(object) {
-            return Ok(());
-        }
-        let mut loaded = self.loaded.borrow_mut();
-        match object {
-            Object::Shard(hash) => {
-                loaded.shards.insert(hash, Rc::new(Shard::from_bytes(content)?));
-            }
-            Object::Projects(hash) => {
-                let slice: ProjectSlice = config::decode(&content)?;
-                let projects = slice.projects.into_iter().map(LiveProject::new).collect();
-                loaded.slices.insert(hash, projects);
-            }
-            Object::Providers(hash) => {
-                loaded.providers = Some((Some(hash), Rc::new(config::decode(&content)?)));
-            }
-        }
-        Ok(())
-    }
-
-    fn still_named(&self, manifest: &Manifest) -> Loaded {
-        let loaded = self.loaded.borrow();
-        let base = &manifest.base;
-        Loaded {
-            shards: base
-                .shards
-                .iter()
-                .filter_map(|shard| Some((shard.hash, loaded.shards.get(&shard.hash)?.clone())))
-                .collect(),
-            slices: base
-                .projects
-                .iter()
-                .filter_map(|slice| Some((slice.hash, loaded.slices.get(&slice.hash)?.clone())))
-                .collect(),
-            // From a delta they have no hash, and the next manifest may have others.
-            providers: loaded
-                .providers
-                .as_ref()
-                .filter(|(hash, _)| hash.is_some() && *hash == base.providers)
-                .cloned(),
-        }
+    fn count_before(&self) -> usize {
+        self.before.borrow().as_ref().map_or(0, |before| 1 + before.count_before())
     }
 }
 
-fn find_project(projects: &[Rc<LiveProject>], number: ProjectNumber) -> Option<Rc<LiveProject>> {
-    let at = projects.binary_search_by_key(&number, |project| project.number).ok()?;
-    Some(projects[at].clone())
+/// Projects that did not change keep the credentials that are open.
+fn live(projects: Vec<Project>, earlier: Option<&Rc<Snapshot>>) -> Vec<Rc<LiveProject>> {
+    let earlier = earlier.map_or(&[][..], |earlier| &earlier.projects);
+    let keep = |project: &Project| {
+        let known = project::find(earlier, project.number)?;
+        known.is(project).then(|| known.clone())
+    };
+    projects.into_iter().map(|project| keep(&project).unwrap_or_else(|| LiveProject::new(project))).collect()
 }
 
-/// A project with the credentials that were opened so far.
-pub struct LiveProject {
-    project: Project,
-    opened: RefCell<Vec<Option<Opened>>>,
-}
-
-/// Good for one origin only: a provider's may change while its project does not.
-struct Opened {
-    origin: String,
-    key: Zeroizing<String>,
-}
-
-impl LiveProject {
-    pub fn new(project: Project) -> Rc<Self> {
-        Rc::new(Self { project, opened: RefCell::default() })
-    }
-
-    /// The plain key of credential `index`, or `None` if it does not open.
-    pub fn open(
-        &self,
-        index: usize,
-        provider: &Provider,
-        deployment_id: &str,
-        keys: &KeyRing,
-    ) -> Option<Zeroizing<String>> {
-        let credential = self.project.credentials.get(index)?;
-        let origin = provider.origin();
-        let mut opened = self.opened.borrow_mut();
-        opened.resize_with(self.project.credentials.len(), || None);
-        if let Some(known) = opened[index].as_ref().filter(|known| known.origin == origin) {
-            return Some(known.key.clone());
-        }
-        let binding = Binding {
-            deployment_id,
-            project_id: self.project.id,
-            credential_id: credential.id,
-            provider: &credential.provider,
-            origin,
-        };
-        let key = credential.sealed.open(binding, keys).ok()?;
-        opened[index] = Some(Opened { origin: origin.to_owned(), key: key.clone() });
-        Some(key)
-    }
-}
-
-impl Deref for LiveProject {
-    type Target = Project;
-
-    fn deref(&self) -> &Project {
-        &self.project
-    }
-}
-
-impl fmt::Debug for LiveProject {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LiveProject({})", self.project.id)
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,14 @@
 //! The snapshot: everything the edge needs to decide on a request.
 //!
-//! One mutable object, the signed [`manifest`], names immutable objects by the
-//! SHA-256 of their content: [`shard`]s of token records, slices of
-//! [`config::Project`]s, and the providers. Its delta bridges the time until a
-//! change has become part of them.
+//! One mutable object, the signed [`manifest`], names an [`index`], which names
+//! immutable objects by the SHA-256 of their content: [`shard`]s of token
+//! records, slices of [`config::Project`]s, and the providers. The manifest's
+//! delta bridges the time until a change has become part of them. So a change
+//! costs the same write, however many tokens there are.
 
 pub mod config;
 pub mod fresh;
+pub mod index;
 pub mod manifest;
 pub mod record;
 pub mod shard;
@@ -43,6 +45,10 @@ impl fmt::Debug for Hash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Hash({self})")
     }
+}
+
+pub fn index_key(hash: Hash) -> String {
+    format!("index/{hash}")
 }
 
 pub fn shard_key(hash: Hash) -> String {

@@ -6,7 +6,7 @@
 //! That is the secret, of which only the SHA-256 is stored.
 
 use crate::id::{self, UnixMs};
-use crate::key::{Key, KeyRing};
+use crate::key::{Key, KeyId, KeyRing};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -125,27 +125,35 @@ impl fmt::Debug for Token {
 
 /// `TOKEN_TAG_KEY` made ready: the key schedule is computed once, not per token.
 #[derive(Clone)]
-pub struct TagKeys(Vec<Hmac<Sha256>>);
+pub struct TagKeys {
+    macs: Vec<Hmac<Sha256>>,
+    primary: KeyId,
+}
 
 impl From<&KeyRing> for TagKeys {
     fn from(ring: &KeyRing) -> Self {
-        Self(ring.iter().map(Key::hmac_sha256).collect())
+        Self { macs: ring.iter().map(Key::hmac_sha256).collect(), primary: ring.primary().id() }
     }
 }
 
 impl TagKeys {
+    /// Names the key that tags new tokens.
+    pub fn primary_id(&self) -> KeyId {
+        self.primary
+    }
+
     fn make(&self, message: &[u8]) -> [u8; 4] {
-        tag(&self.0[0], message)
+        tag(&self.macs[0], message)
     }
 
     fn verify(&self, message: &[u8], claimed: &[u8]) -> bool {
-        self.0.iter().any(|mac| tag(mac, message).ct_eq(claimed).into())
+        self.macs.iter().any(|mac| tag(mac, message).ct_eq(claimed).into())
     }
 }
 
 impl fmt::Debug for TagKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TagKeys({})", self.0.len())
+        write!(f, "TagKeys({})", self.macs.len())
     }
 }
 

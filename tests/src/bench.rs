@@ -5,6 +5,7 @@ pub mod forward;
 pub mod load;
 pub mod memory;
 pub mod peer;
+pub mod publish;
 pub mod report;
 pub mod rig;
 pub mod stream;

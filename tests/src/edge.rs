@@ -2,11 +2,13 @@
 //! between them, with snapshots made by hand.
 
 pub mod call;
+pub mod compiled;
 pub mod odd;
 pub mod raw;
 pub mod upstream;
 pub mod world;
 
+use crate::cache::CacheServer;
 use crate::fixture;
 use crate::keys;
 use crate::kv::{KvServer, Side};
@@ -14,6 +16,8 @@ use crate::workerd::{Worker, Workerd};
 use call::{Reply, send};
 use reqwest::RequestBuilder;
 use serde_json::json;
+use shared::header;
+use shared::signed_call::Call;
 use shared::snapshot::MANIFEST_KEY;
 use shared::snapshot::config::Providers;
 use shared::snapshot::manifest::Manifest;
@@ -32,6 +36,8 @@ pub const MODEL: &str = "/openai/v1/models/gpt-example";
 pub struct EdgeStack {
     pub upstream: Upstream,
     pub kv: KvServer,
+    /// Of the location; most tests have none, which must not matter.
+    pub cache: Option<CacheServer>,
     pub workerd: Workerd,
     pub refresh_ms: u64,
     /// Of project 1, issued ten minutes ago: no longer a fresh one.
@@ -43,8 +49,16 @@ impl EdgeStack {
     pub async fn empty(refresh_ms: u64) -> Self {
         let upstream = Upstream::start().await;
         let kv = KvServer::start().await;
-        let workerd = start_edge(&kv, refresh_ms);
-        Self { upstream, kv, workerd, refresh_ms, token: fixture::text(&world::settled(1)) }
+        let workerd = start_edge(&kv, None, refresh_ms);
+        Self { upstream, kv, cache: None, workerd, refresh_ms, token: fixture::text(&world::settled(1)) }
+    }
+
+    /// KV and the location's cache are empty.
+    pub async fn with_cache(refresh_ms: u64) -> Self {
+        let stack = Self::empty(refresh_ms).await;
+        let cache = CacheServer::start().await;
+        let workerd = start_edge(&stack.kv, Some(&cache), refresh_ms);
+        Self { workerd, cache: Some(cache), ..stack }
     }
 
     /// [`Self::manifest`] is published, and the isolate has not read it yet.
@@ -61,9 +75,13 @@ impl EdgeStack {
         stack
     }
 
-    /// One more isolate with the same KV, cold.
+    /// One more isolate with the same KV at the same location, cold.
     pub fn another_isolate(&self) -> Workerd {
-        start_edge(&self.kv, self.refresh_ms)
+        start_edge(&self.kv, self.cache.as_ref(), self.refresh_ms)
+    }
+
+    pub fn cache(&self) -> &CacheServer {
+        self.cache.as_ref().expect("the stack has no cache")
     }
 
     pub fn providers(&self) -> Providers {
@@ -96,7 +114,7 @@ impl EdgeStack {
 
     /// The simplest request that goes upstream.
     pub async fn ask(&self, token: &str) -> Reply {
-        send(self.get(MODEL).bearer_auth(token)).await
+        ask(&self.workerd, token).await
     }
 
     /// How often KV was read for other things than the manifest.
@@ -117,10 +135,31 @@ impl EdgeStack {
     }
 }
 
-fn start_edge(kv: &KvServer, refresh_ms: u64) -> Workerd {
+/// The simplest request that goes upstream, to any isolate.
+pub async fn ask(isolate: &Workerd, token: &str) -> Reply {
+    send(call::client().get(isolate.url(MODEL)).bearer_auth(token)).await
+}
+
+/// What an isolate tells of itself to who signs the question: its memory, and
+/// what it holds there.
+pub async fn inside(isolate: &Workerd) -> serde_json::Value {
+    const PATH: &str = "/healthz?verbose";
+    let (time, nonce) = (fixture::now() / 1000, upstream::trace());
+    let signature = Call { time, nonce: &nonce, method: "GET", path: PATH, body: b"" }
+        .sign(keys::ingest_keys().primary());
+    let question = call::client()
+        .get(isolate.url(PATH))
+        .header(header::CALL_TIME, time)
+        .header(header::CALL_NONCE, nonce)
+        .header(header::CALL_SIGNATURE, signature);
+    send(question).await.json()["isolate"].clone()
+}
+
+fn start_edge(kv: &KvServer, cache: Option<&CacheServer>, refresh_ms: u64) -> Workerd {
     let mut variables = keys::edge_variables();
     variables.push(("SNAPSHOT_REFRESH_MS", refresh_ms.to_string()));
-    Workerd::start(&Worker::edge(kv.binding_address(), variables))
+    let cache = cache.map(CacheServer::address);
+    Workerd::start(&Worker { cache, ..Worker::edge(kv.binding_address(), variables) })
 }
 
 pub fn chat_body(model: &str, is_streamed: bool) -> serde_json::Value {

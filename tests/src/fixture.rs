@@ -6,7 +6,7 @@ use shared::policy::EndpointRule;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::config::{Credential, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, Project, Providers};
-use shared::snapshot::manifest::{Base, Delta, Manifest};
+use shared::snapshot::manifest::{Delta, Manifest};
 use shared::snapshot::record::TokenRecord;
 use shared::snapshot::shard::Shard;
 use shared::token::Token;
@@ -95,7 +95,7 @@ pub fn text(token: &Token) -> String {
     token.reveal(&keys::tags()).to_string()
 }
 
-/// Everything in the delta, over an empty base.
+/// Everything in the delta, over no base.
 pub fn manifest(
     version: u64,
     tokens: Vec<TokenRecord>,
@@ -106,7 +106,7 @@ pub fn manifest(
         deployment_id: keys::DEPLOYMENT.into(),
         version,
         created_at: now(),
-        base: Base::default(),
+        base: None,
         delta: Delta { tokens: Shard::build(tokens), projects, providers: Some(providers) },
     }
 }

@@ -26,6 +26,10 @@ pub fn tags() -> TagKeys {
     TagKeys::from(&KeyRing::from(Key::new(TAG)))
 }
 
+pub fn ingest_keys() -> KeyRing {
+    KeyRing::from(Key::new(INGEST))
+}
+
 /// What the worker is configured with.
 pub fn edge_variables() -> Vec<(&'static str, String)> {
     vec![

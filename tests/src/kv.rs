@@ -7,8 +7,12 @@
 // Named, so that this file can also be included by path from another package.
 #[path = "kv/binding.rs"]
 mod binding;
+#[path = "kv/held.rs"]
+mod held;
 #[path = "kv/rest.rs"]
 mod rest;
+
+pub use held::HeldWrite;
 
 use axum::Router;
 use axum::response::{IntoResponse, Response};
@@ -68,6 +72,7 @@ struct State {
     faults: BTreeMap<Side, Fault>,
     /// Prefixes that the binding side finds missing.
     hidden: BTreeSet<String>,
+    hold: Option<held::Hold>,
     /// Keys in the order they were read or written, missing ones included.
     reads: Vec<(Side, String)>,
     writes: Vec<(Side, String)>,
@@ -105,6 +110,14 @@ impl KvServer {
 
     pub fn set_fault(&self, side: Side, fault: Fault) {
         self.state().faults.insert(side, fault);
+    }
+
+    /// Keeps back the control plane's next write of a key that starts with
+    /// `prefix`, in bulk or alone; others pass.
+    pub fn hold_write(&self, prefix: &str) -> HeldWrite {
+        let (order, write) = held::Hold::new(prefix);
+        self.state().hold = Some(order);
+        write
     }
 
     /// The binding side finds no key that starts with `prefix`.
@@ -199,6 +212,11 @@ impl State {
         let is_hidden = side == Side::Binding && self.hidden.iter().any(|prefix| key.starts_with(prefix));
         let entry = self.seen_by(side).get(key).filter(|entry| entry.is_live()).cloned();
         entry.filter(|_| !is_hidden)
+    }
+
+    /// What keeps a write of these keys back; it does so once.
+    fn hold_of<'k>(&mut self, mut keys: impl Iterator<Item = &'k String>) -> Option<held::Hold> {
+        self.hold.take_if(|hold| keys.any(|key| hold.concerns(key)))
     }
 
     fn seen_by(&self, side: Side) -> &Map {

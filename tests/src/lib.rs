@@ -11,11 +11,14 @@
 )]
 
 pub mod bench;
+pub mod cache;
 pub mod edge;
 pub mod fixture;
 pub mod keys;
 pub mod kv;
 pub mod local;
+pub mod postgres;
 pub mod process;
+pub mod soak;
 pub mod stack;
 pub mod workerd;

@@ -6,67 +6,134 @@ use crate::workerd::{Worker, Workerd};
 use crate::{fixture, keys};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// What the control plane logs, in its folder.
 pub const LOG: &str = "control-plane.log";
+/// Longer than any call takes: who waits in vain must not wait for ever.
+const CALL_LIMIT: Duration = Duration::from_mins(2);
+
+/// How `latchkey` is started: over which database and which KV.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    folder: PathBuf,
+    variables: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Over the database in `folder`, unless `variables` name another one.
+    pub fn new(folder: &Path, kv: &KvServer, variables: &[(&str, &str)]) -> Self {
+        let database = format!("sqlite://{}?mode=rwc", folder.join("latchkey.db").display());
+        let (keys, rest_base) = (keys::control_plane_variables(), kv.rest_base());
+        let ours = [
+            ("LISTEN_ADDR", "127.0.0.1:0"),
+            ("DATABASE_URL", &database),
+            ("KV_API_BASE", &rest_base),
+            ("KV_NAMESPACE_ID", crate::kv::NAMESPACE),
+            ("SNAPSHOT_HEARTBEAT", "2"),
+        ];
+        let keys = keys.iter().map(|(name, value)| (*name, value.as_str()));
+        // Of two with one name the last one counts.
+        let all = keys.chain(ours).chain(variables.iter().copied());
+        let variables = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Self { folder: folder.to_owned(), variables }
+    }
+
+    /// `latchkey serve` on a free port.
+    pub fn start(&self) -> ControlPlane {
+        self.try_start().expect("the control plane ended; see LATCHKEY_TEST_LOGS=1")
+    }
+
+    /// None if it ended before it listened, as when its database is down.
+    pub fn try_start(&self) -> Option<ControlPlane> {
+        let mut command = self.command(&["serve"]);
+        if std::env::var_os("LATCHKEY_TEST_LOGS").is_none() {
+            let log = File::options().append(true).create(true).open(self.folder.join(LOG)).unwrap();
+            command.stderr(log);
+        }
+        let mut process = Process::spawn(command.stdout(Stdio::piped()));
+        let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
+        let first = lines.next()?.ok()?;
+        let base = first.strip_prefix("listening on ").expect("its address").to_owned();
+        // Whatever else it prints must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        Some(ControlPlane { process, caller: Caller { base, client } })
+    }
+
+    /// Another command of `latchkey` with the same configuration, to its end.
+    pub async fn run(&self, arguments: &[&str]) -> Output {
+        tokio::process::Command::from(self.command(arguments)).kill_on_drop(true).output().await.unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(binary("latchkey"));
+        command.args(arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
+        command
+    }
+}
+
+/// Who makes management calls to one control plane, whether or not it lives.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Caller {
+    /// Status and body of a management call; no body where there is none.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> reqwest::Result<(StatusCode, Value)> {
+        let url = format!("{}{path}", self.base);
+        let mut request = self.client.request(method, url).bearer_auth(keys::MANAGEMENT_TOKEN);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let response = request.timeout(CALL_LIMIT).send().await?;
+        let status = response.status();
+        // An answer that breaks off is none.
+        let body = response.bytes().await?;
+        Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+}
 
 /// `latchkey serve` on a free port.
 #[derive(Debug)]
 pub struct ControlPlane {
     process: Process,
-    base: String,
-    client: reqwest::Client,
+    caller: Caller,
 }
 
 impl ControlPlane {
     /// Over the database in `folder`, which may be there already.
     pub fn start(folder: &Path, kv: &KvServer, variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(binary("latchkey"));
-        command
-            .arg("serve")
-            .envs(keys::control_plane_variables())
-            .env("LISTEN_ADDR", "127.0.0.1:0")
-            .env("DATABASE_URL", format!("sqlite://{}?mode=rwc", folder.join("latchkey.db").display()))
-            .env("KV_API_BASE", kv.rest_base())
-            .env("KV_NAMESPACE_ID", crate::kv::NAMESPACE)
-            .env("SNAPSHOT_HEARTBEAT", "2")
-            .envs(variables.iter().copied())
-            .stdout(Stdio::piped());
-        if std::env::var_os("LATCHKEY_TEST_LOGS").is_none() {
-            let log = std::fs::File::options().append(true).create(true).open(folder.join(LOG)).unwrap();
-            command.stderr(log);
-        }
-        let mut process = Process::spawn(&mut command);
-        let mut lines = BufReader::new(process.child().stdout.take().unwrap()).lines();
-        let first = lines.next().expect("the control plane ended; see LATCHKEY_TEST_LOGS=1").unwrap();
-        let base = first.strip_prefix("listening on ").expect("its address").to_owned();
-        // Whatever else it prints must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, base, client: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Setup::new(folder, kv, variables).start()
     }
 
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
 
+    pub fn caller(&self) -> Caller {
+        self.caller.clone()
+    }
+
     pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
+        format!("{}{path}", self.caller.base)
     }
 
     /// Status and body of a management call.
     pub async fn call(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
-        let mut request = self.client.request(method, self.url(path)).bearer_auth(keys::MANAGEMENT_TOKEN);
-        if let Some(body) = body {
-            request = request.json(&body);
-        }
-        let response = request.send().await.unwrap();
-        let status = response.status();
-        (status, response.json().await.unwrap_or(Value::Null))
+        self.caller.call(method, path, body).await.unwrap()
     }
 
     /// A call that must succeed.
@@ -165,7 +232,7 @@ impl Stack {
 }
 
 /// A provider at `upstream`, a project with a credential for it; its id.
-async fn make_project(control_plane: &ControlPlane, upstream: &str) -> String {
+pub async fn make_project(control_plane: &ControlPlane, upstream: &str) -> String {
     let provider = json!({
         "base_url": upstream,
         "auth": {"header": "authorization", "prefix": "Bearer "},

@@ -1,4 +1,4 @@
-//! A built worker on bare workerd, its KV bound to a server of the test's.
+//! A built worker on bare workerd, its KV and its cache bound to servers of the test's.
 
 use crate::process::{Process, root};
 use std::fmt::Write;
@@ -26,10 +26,10 @@ pub struct Worker {
     pub modules: Vec<(PathBuf, &'static str)>,
     pub variables: Vec<(&'static str, String)>,
     pub kv: Option<SocketAddr>,
+    /// Behind the Cache API. Without it, that throws.
+    pub cache: Option<SocketAddr>,
     /// Pinned to this core.
     pub core: Option<usize>,
-    /// Has an effect on what the worker reads of `cf`-like flags; see workerd's `compatibilityFlags`.
-    pub extra_flags: Vec<&'static str>,
 }
 
 impl Worker {
@@ -37,18 +37,12 @@ impl Worker {
     pub fn edge(kv: SocketAddr, variables: Vec<(&'static str, String)>) -> Self {
         let build = root().join("edge/build");
         let modules = vec![(build.join("index.js"), "esModule"), (build.join("index_bg.wasm"), "wasm")];
-        Self { modules, variables, kv: Some(kv), core: None, extra_flags: Vec::new() }
+        Self { modules, variables, kv: Some(kv), cache: None, core: None }
     }
 
     /// A worker of one JavaScript file.
     pub fn script(path: &Path, variables: Vec<(&'static str, String)>) -> Self {
-        Self {
-            modules: vec![(path.to_owned(), "esModule")],
-            variables,
-            kv: None,
-            core: None,
-            extra_flags: Vec::new(),
-        }
+        Self { modules: vec![(path.to_owned(), "esModule")], variables, kv: None, cache: None, core: None }
     }
 
     fn config(&self) -> String {
@@ -66,6 +60,11 @@ impl Worker {
             bindings.push_str(r#"(name = "SNAPSHOT", kvNamespace = "kv"), "#);
             write!(services, r#"(name = "kv", external = (address = "{kv}", http = ())), "#).unwrap();
         }
+        let mut cache_outbound = "";
+        if let Some(cache) = self.cache {
+            cache_outbound = r#"cacheApiOutbound = "cache","#;
+            write!(services, r#"(name = "cache", external = (address = "{cache}", http = ())), "#).unwrap();
+        }
         format!(
             r#"using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
@@ -79,6 +78,7 @@ const config :Workerd.Config = (
 const worker :Workerd.Worker = (
   modules = [{modules}],
   bindings = [{bindings}],
+  {cache_outbound}
   {COMPATIBILITY},
 );
 "#

@@ -3,8 +3,8 @@
 use super::Api;
 use super::auth::Manager;
 use super::error::{ApiError, ErrorBody, Result};
-use super::time::Timestamp;
-use crate::snapshot;
+use crate::snapshot::{self, WhoPublishes};
+use crate::timestamp::Timestamp;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
@@ -24,6 +24,18 @@ pub(super) struct Status {
     lag_ms: u64,
     size_bytes: u64,
     tokens: u64,
+    publisher: Publisher,
+}
+
+/// Which of the control planes over one database publishes. One that died counts
+/// until its lease lapses.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum Publisher {
+    /// The one that answers.
+    This,
+    Another,
+    None,
 }
 
 /// How far the snapshot is.
@@ -54,8 +66,14 @@ impl From<snapshot::Status> for Status {
             lag_ms,
             size_bytes,
             tokens,
+            publisher,
         } = status;
         let published_at = published_at.map(Timestamp);
-        Self { version, published_version, published_at, pending, lag_ms, size_bytes, tokens }
+        let publisher = match publisher {
+            WhoPublishes::This => Publisher::This,
+            WhoPublishes::Another => Publisher::Another,
+            WhoPublishes::Nobody => Publisher::None,
+        };
+        Self { version, published_version, published_at, pending, lag_ms, size_bytes, tokens, publisher }
     }
 }

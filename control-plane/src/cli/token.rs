@@ -2,14 +2,13 @@
 
 use super::{Failure, environment, print};
 use crate::config;
+use crate::timestamp::Timestamp;
 use clap::{Args, Subcommand};
 use serde_json::json;
 use shared::id::{self, UnixMs};
 use shared::token::{TagKeys, Token};
 use std::fmt::Write as _;
 use std::io::Read as _;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 #[derive(Debug, Subcommand)]
@@ -44,7 +43,7 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let tags = config::token_tag_key(&environment)?.map(|keys| TagKeys::from(&keys));
     let text = if inspect.token == "-" { read_input()? } else { inspect.token.clone() };
     let finding = find(text.trim(), tags.as_ref()).map_err(Failure::new)?;
-    print(if inspect.json { as_json(&finding)? } else { as_text(&finding)? });
+    print(if inspect.json { as_json(&finding) } else { as_text(&finding)? });
     Ok(())
 }
 
@@ -70,14 +69,14 @@ fn find(text: &str, tags: Option<&TagKeys>) -> Result<Finding, String> {
     })
 }
 
-fn as_json(finding: &Finding) -> Result<String, Failure> {
+fn as_json(finding: &Finding) -> String {
     let Finding { id, issued_at, checksum_ok, tag_ok } = finding;
-    let issued_at = rfc3339(*issued_at)?;
-    Ok(json!({ "id": id, "issued_at": issued_at, "checksum_ok": checksum_ok, "tag_ok": tag_ok }).to_string())
+    let issued_at = Timestamp(*issued_at);
+    json!({ "id": id, "issued_at": issued_at, "checksum_ok": checksum_ok, "tag_ok": tag_ok }).to_string()
 }
 
 fn as_text(finding: &Finding) -> Result<String, Failure> {
-    let mut text = format!("id         {}\nissued at  {}", finding.id, rfc3339(finding.issued_at)?);
+    let mut text = format!("id         {}\nissued at  {}", finding.id, Timestamp(finding.issued_at));
     if finding.checksum_ok == Some(true) {
         text.push_str("\nchecksum   ok");
         let tag = match finding.tag_ok {
@@ -88,11 +87,6 @@ fn as_text(finding: &Finding) -> Result<String, Failure> {
         write!(text, "\ntag        {tag}").map_err(Failure::new)?;
     }
     Ok(text)
-}
-
-fn rfc3339(at: UnixMs) -> Result<String, Failure> {
-    let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(at) * 1_000_000).map_err(Failure::new)?;
-    time.format(&Rfc3339).map_err(Failure::new)
 }
 
 #[cfg(test)]
@@ -119,7 +113,7 @@ mod tests {
         assert_eq!(find(&text, Some(&keys(2))).unwrap(), expected(Some(false)));
         let by_id = find(&token.id().to_string(), Some(&keys(1))).unwrap();
         assert_eq!(by_id, Finding { checksum_ok: None, ..expected(None) });
-        assert!(as_json(&by_id).unwrap().contains("2026-11-23T14:26:40Z"));
+        assert!(as_json(&by_id).contains("2026-11-23T14:26:40Z"));
     }
 
     #[test]

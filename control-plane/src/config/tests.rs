@@ -59,7 +59,8 @@ fn everything_that_is_missing_is_named_at_once() {
 fn each_wrong_value_is_named_and_not_shown() {
     for (name, value) in [
         ("LISTEN_ADDR", "somewhere"),
-        ("DATABASE_URL", "postgres://user:hush@host/db"),
+        ("DATABASE_URL", "postgres://user:hush@host:port/db"),
+        ("DATABASE_URL", "postgres://user@host/db?sslmode=hush"),
         ("DATABASE_URL", "mysql://hush"),
         ("EVENT_LOG", "redis"),
         ("EVENT_LOG", "hush"),

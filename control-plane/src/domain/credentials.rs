@@ -2,7 +2,7 @@
 
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
-use super::{Act, Domain, Error, Result, checked_range, checked_text, projects, providers};
+use super::{Act, Domain, Error, Result, checked_range, checked_text, providers};
 use crate::chance;
 use crate::secret::Secret;
 use crate::store::credentials::CredentialRow;
@@ -56,8 +56,8 @@ impl Domain {
         let label = checked_text("label", &new.label)?;
         let (weight, priority) = (checked_weight(new.weight)?, checked_priority(new.priority)?);
         let mut tx = self.store.write().await?;
-        projects::lock(&mut tx, project_id).await?;
-        let provider = provider_of(&mut tx, &new.provider).await?;
+        projects_table::get(&mut tx, project_id).await?.ok_or(Error::NotFound("project"))?;
+        let provider = lock_provider(&mut tx, &new.provider).await?;
         let id = id::new(act.at, &chance::bytes()?);
         let origin = provider.origin();
         let place = Place { project_id, credential_id: id, provider: &provider.name, origin };
@@ -98,8 +98,10 @@ impl Domain {
         patch: CredentialPatch,
     ) -> Result<Credential> {
         let mut tx = self.store.write().await?;
-        let before = get(&mut tx, project_id, id).await?;
-        let provider = provider_of(&mut tx, &before.provider).await?;
+        // Whose it is never changes; the provider is held first, as everywhere.
+        let provider = get(&mut tx, project_id, id).await?.provider;
+        let provider = lock_provider(&mut tx, &provider).await?;
+        let before = lock(&mut tx, project_id, id).await?;
         let mut row = with_plain_fields(before.clone(), &patch)?;
         if let Some(key) = &patch.api_key {
             row.hint = hint(key)?;
@@ -120,7 +122,7 @@ impl Domain {
 
     pub async fn delete_credential(&self, act: &Act, project_id: Uuid, id: Uuid) -> Result<()> {
         let mut tx = self.store.write().await?;
-        let before = get(&mut tx, project_id, id).await?;
+        let before = lock(&mut tx, project_id, id).await?;
         table::delete(&mut tx, id).await?;
         self.finish(tx, act, "credential.delete", Some(&before), None).await
     }
@@ -172,8 +174,15 @@ async fn get(conn: &mut Connection, project_id: Uuid, id: Uuid) -> Result<Creden
     table::get(conn, project_id, id).await?.ok_or(Error::NotFound("credential"))
 }
 
-async fn provider_of(conn: &mut Connection, name: &str) -> Result<Provider> {
-    let found = providers::find(conn, name).await?;
+/// The credential, held until the transaction ends.
+async fn lock(conn: &mut Connection, project_id: Uuid, id: Uuid) -> Result<CredentialRow> {
+    table::lock(conn, project_id, id).await?.ok_or(Error::NotFound("credential"))
+}
+
+/// The provider, held until the transaction ends: a credential is sealed for
+/// its origin, which must not change meanwhile.
+async fn lock_provider(conn: &mut Connection, name: &str) -> Result<Provider> {
+    let found = providers::lock(conn, name).await?;
     found.ok_or_else(|| Error::invalid("provider", "there is no provider of this name"))
 }
 

@@ -55,7 +55,9 @@ impl Domain {
     pub async fn create_project(&self, act: &Act, new: NewProject) -> Result<Project> {
         let row = new_row(new, act.at)?;
         let mut tx = self.store.write().await?;
-        require_provider(&mut tx, &row.default_provider).await?;
+        if !lock_provider(&mut tx, &row.default_provider).await? {
+            return Err(unknown_provider());
+        }
         let row = table::insert(&mut tx, &row).await.map_err(|error| named_twice(error, &row.name))?;
         let project = Project::try_from(row)?;
         record(&mut tx, act, "project.create", project.id, None, Some(&project)).await?;
@@ -78,10 +80,19 @@ impl Domain {
 
     pub async fn patch_project(&self, act: &Act, id: Uuid, patch: ProjectPatch) -> Result<Project> {
         let mut tx = self.store.write().await?;
+        let is_provider_known = match &patch.default_provider {
+            Some(name) => lock_provider(&mut tx, name).await?,
+            None => true,
+        };
+        if patch.name.is_some() {
+            table::lock_names(&mut tx).await?;
+        }
         let row = lock(&mut tx, id).await?;
+        if !is_provider_known {
+            return Err(unknown_provider());
+        }
         let before = Project::try_from(row.clone())?;
         let row = patched(row, patch, act.at)?;
-        require_provider(&mut tx, &row.default_provider).await?;
         let after = Project::try_from(row.clone())?;
         if after == before {
             return Ok(before);
@@ -156,9 +167,13 @@ fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<Proj
     Ok(row)
 }
 
-async fn require_provider(conn: &mut Connection, name: &str) -> Result<()> {
-    let found = providers::get(conn, name).await?;
-    found.map(drop).ok_or_else(|| Error::invalid("default_provider", "there is no provider of this name"))
+/// Whether there is such a provider; then it stays until the transaction ends.
+async fn lock_provider(conn: &mut Connection, name: &str) -> Result<bool> {
+    Ok(providers::lock(conn, name).await?.is_some())
+}
+
+fn unknown_provider() -> Error {
+    Error::invalid("default_provider", "there is no provider of this name")
 }
 
 fn named_twice(error: crate::store::Error, name: &str) -> Error {

@@ -65,19 +65,7 @@ impl Domain {
     pub async fn put_provider(&self, act: &Act, provider: Provider) -> Result<Put> {
         let provider = checked(provider, self.allow_private_upstreams)?;
         let mut tx = self.store.write().await?;
-        let before = table::get(&mut tx, &provider.name).await?;
-        let row = match &before {
-            None => new_row(&provider, false, act.at)?,
-            Some(before) => ProviderRow {
-                definition: serde_json::to_string(&provider)?,
-                updated_at: act.at.cast_signed(),
-                ..before.clone()
-            },
-        };
-        match &before {
-            None => drop(table::insert_if_absent(&mut tx, &row).await?),
-            Some(_) => table::update(&mut tx, &row).await?,
-        }
+        let (before, row) = store(&mut tx, act, &provider).await?;
         let action = if before.is_none() { "provider.create" } else { "provider.update" };
         record(&mut tx, act, action, &provider.name, before.as_ref(), Some(&row)).await?;
         let credentials_deactivated = credentials::deactivate_elsewhere(&mut tx, act, &provider).await?;
@@ -88,7 +76,7 @@ impl Domain {
 
     pub async fn delete_provider(&self, act: &Act, name: &str) -> Result<()> {
         let mut tx = self.store.write().await?;
-        let row = table::get(&mut tx, name).await?.ok_or(Error::NotFound("provider"))?;
+        let row = table::lock(&mut tx, name).await?.ok_or(Error::NotFound("provider"))?;
         require_unused(&mut tx, &row).await?;
         table::delete(&mut tx, name).await?;
         record(&mut tx, act, "provider.delete", name, Some(&row), None).await?;
@@ -97,9 +85,28 @@ impl Domain {
     }
 }
 
-pub(super) async fn find(conn: &mut Connection, name: &str) -> Result<Option<Provider>> {
-    let row = table::get(conn, name).await?;
+/// The provider, held until the transaction ends.
+pub(super) async fn lock(conn: &mut Connection, name: &str) -> Result<Option<Provider>> {
+    let row = table::lock(conn, name).await?;
     Ok(row.map(StoredProvider::try_from).transpose()?.map(|stored| stored.provider))
+}
+
+/// Stores a provider, and returns it as it was before and as it is now.
+async fn store(
+    conn: &mut Connection,
+    act: &Act,
+    provider: &Provider,
+) -> Result<(Option<ProviderRow>, ProviderRow)> {
+    let row = new_row(provider, false, act.at)?;
+    // Tried first: of two that put a new provider at once, the second must find the first's.
+    if table::insert_if_absent(conn, &row).await? {
+        return Ok((None, row));
+    }
+    let deleted = || Error::Conflict("the provider was deleted at this moment; put it again".to_owned());
+    let before = table::lock(conn, &provider.name).await?.ok_or_else(deleted)?;
+    let row = ProviderRow { definition: row.definition, updated_at: row.updated_at, ..before.clone() };
+    table::update(conn, &row).await?;
+    Ok((Some(before), row))
 }
 
 async fn require_unused(conn: &mut Connection, row: &ProviderRow) -> Result<()> {

@@ -102,6 +102,7 @@ impl Domain {
             revoked_at: None,
             metadata,
             created_at: issued_at.cast_signed(),
+            tag_key: Some(self.tags.primary_id().to_string()),
             tokens_valid_from: project.tokens_valid_from.cast_signed(),
         };
         table::insert(&mut tx, &row, &secret.secret_hash()).await?;
@@ -131,7 +132,7 @@ impl Domain {
         let TokenPatch { name, expires_at, metadata } = patch;
         let name = name.map(|name| checked_name("name", &name)).transpose()?;
         let mut tx = self.store.write().await?;
-        let mut row = get(&mut tx, id).await?;
+        let mut row = lock(&mut tx, id).await?;
         let before = Token::try_from(row.clone())?;
         if let Some(name) = name {
             row.name = name;
@@ -152,7 +153,7 @@ impl Domain {
     /// Revokes a token; one that is revoked already stays as it is.
     pub async fn revoke_token(&self, act: &Act, id: Uuid) -> Result<()> {
         let mut tx = self.store.write().await?;
-        let mut row = get(&mut tx, id).await?;
+        let mut row = lock(&mut tx, id).await?;
         let before = Token::try_from(row.clone())?;
         if before.revoked_at.is_none() {
             row.revoked_at = Some(act.at.cast_signed());
@@ -178,6 +179,11 @@ impl Domain {
 
 async fn get(conn: &mut Connection, id: Uuid) -> Result<TokenRow> {
     table::get(conn, id).await?.ok_or(Error::NotFound("token"))
+}
+
+/// The token, held until the transaction ends.
+async fn lock(conn: &mut Connection, id: Uuid) -> Result<TokenRow> {
+    table::lock(conn, id).await?.ok_or(Error::NotFound("token"))
 }
 
 fn expiry(expiry: Expiry, now: UnixMs) -> Result<Option<UnixMs>> {
@@ -275,6 +281,7 @@ mod tests {
             revoked_at,
             metadata: None,
             created_at,
+            tag_key: None,
             tokens_valid_from: 10,
         };
         assert_eq!(Token::try_from(row(9, None)).unwrap().revoked_at, Some(10));

@@ -1,144 +1,205 @@
-//! Compaction: the whole database becomes immutable objects in KV.
+//! Compaction: what the database says becomes immutable objects in KV. Only
+//! the shards and slices that changes touched are read and cut anew; once a
+//! day, and on demand, everything is, so that records that ended long ago leave.
 
-use super::base::{Content, Cutter};
+use super::base::{Content, Cutter, Objects};
 use super::error::PublishError;
-use super::kv::{KvClient, Pair};
-use super::pace;
-use crate::clock;
-use crate::store::snapshot::{self as rows, contents};
-use crate::store::{Store, outbox};
+use super::kv::KvClient;
+use super::plan;
+use super::upload::Upload;
+use crate::store::snapshot::contents::{self, Owners};
+use crate::store::{Connection, Store, outbox};
 use shared::id::UnixMs;
-use std::collections::HashSet;
-use std::time::Duration;
+use shared::snapshot::record::ProjectNumber;
+use std::collections::{BTreeSet, HashSet};
 use uuid::Uuid;
 
 /// How long the edge can say why a token that has ended is refused.
-const KEEP_ENDED_MS: UnixMs = 24 * 60 * 60 * 1000;
-const TOKENS_A_PAGE: u32 = 2_048;
+pub(super) const KEEP_ENDED_MS: UnixMs = 24 * 60 * 60 * 1000;
+const TOKENS_A_PAGE: u32 = 8_192;
 const PROJECTS_A_PAGE: u32 = 64;
-/// Of values in one bulk call, before Base64.
-const UPLOAD_LEN: usize = 4 * 1024 * 1024;
-const UPLOAD_PAIRS: usize = 1_000;
-const UPLOAD_DEADLINE: Duration = Duration::from_mins(1);
-const UPLOAD_ATTEMPTS: u32 = 6;
+
+/// What is read anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// What changed since the current base; everything if there is none.
+    Touched,
+    Everything,
+}
 
 /// A base whose objects are all in KV.
 #[derive(Debug)]
 pub(super) struct Compiled {
-    content: Content,
+    pub(super) content: Content,
+    pub(super) objects: Objects,
     /// The outbox rows whose changes are in it.
-    seqs: Vec<i64>,
-}
-
-/// When a base may be named by a manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Naming {
-    /// Once its objects have reached every location: a read that comes too
-    /// early is remembered as missing there.
-    Settled,
-    /// At once: KV has nothing else that an edge could go on with.
-    AtOnce,
+    pub(super) seqs: Vec<i64>,
 }
 
 /// Compiles and uploads, except objects whose key is `in_kv` already. Tables
 /// and outbox are read in one transaction, so the base includes exactly the
 /// changes of the outbox rows seen; nothing is on record until it is kept.
+/// It counts as compiled at `from` or later, and not before the current base
+/// was: a clock that was set back must not make it look older than it is.
 pub(super) async fn compile(
     store: &Store,
     kv: &KvClient,
-    in_kv: &HashSet<String>,
-    now: UnixMs,
+    in_kv: HashSet<String>,
+    scope: Scope,
+    from: UnixMs,
+    clock: fn() -> UnixMs,
 ) -> Result<Compiled, PublishError> {
+    let began = clock();
     let mut tx = store.read().await?;
     let seqs = outbox::visible(&mut tx).await?;
-    let mut cutter = Cutter::default();
-    let mut upload = Upload { kv, in_kv, pairs: Vec::new(), length: 0 };
-
-    let ended_before = now.saturating_sub(KEEP_ENDED_MS);
-    let mut after = Uuid::nil();
-    loop {
-        let page = contents::token_page(&mut tx, after, ended_before, TOKENS_A_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = last.id();
-        for record in page {
-            upload.add(cutter.token(record)).await?;
+    let from = plan::current_base(&mut tx).await?.map_or(from, |(_, base)| from.max(base.base.compiled_at));
+    let current = match scope {
+        Scope::Everything => None,
+        Scope::Touched => plan::current_objects(&mut tx).await?,
+    };
+    let mut pass = Pass {
+        cutter: Cutter::default(),
+        upload: Upload::new(kv.clone(), in_kv),
+        ended_before: began.saturating_sub(KEEP_ENDED_MS),
+        owners: Owners::read(&mut tx).await?,
+    };
+    let (last, whole_at) = match &current {
+        None => {
+            pass.tokens(&mut tx, Uuid::nil(), Uuid::max()).await?;
+            pass.projects(&mut tx, -1, i64::MAX).await?;
+            (None, began)
         }
-    }
-    let mut after = -1;
-    loop {
-        let page = contents::project_page(&mut tx, after, PROJECTS_A_PAGE).await?;
-        let Some(last) = page.last() else { break };
-        after = i64::from(last.number);
-        for project in page {
-            upload.add(cutter.project(project)?).await?;
+        Some((base_id, content, objects)) => {
+            let ids = contents::changed_token_ids(&mut tx, *base_id).await?;
+            pass.touched_shards(&mut tx, objects, &ids).await?;
+            let numbers = contents::changed_project_numbers(&mut tx, *base_id).await?;
+            pass.touched_slices(&mut tx, objects, &numbers).await?;
+            (content.last, content.whole_at)
         }
-    }
-    let (rest, mut content) = cutter.finish(&contents::providers(&mut tx).await?)?;
+    };
+    let providers = contents::providers(&mut tx).await?;
+    drop(tx);
+    let Pass { cutter, mut upload, .. } = pass;
     // Not before the transaction began to read.
-    content.base.compiled_at = clock::now();
+    let (rest, objects, content) = cutter.finish(&providers, last, clock().max(from), whole_at)?;
     upload.add(rest).await?;
-    upload.send().await?;
-    Ok(Compiled { content, seqs })
+    upload.finish().await?;
+    Ok(Compiled { content, objects, seqs })
 }
 
-/// Puts a compiled base on record.
-pub(super) async fn keep(
-    store: &Store,
-    compiled: &Compiled,
-    naming: Naming,
-    now: UnixMs,
-) -> Result<(), PublishError> {
-    let Compiled { content, seqs } = compiled;
-    let json = serde_json::to_string(content).map_err(|error| PublishError::Encode(error.to_string()))?;
-    let mut tx = store.write().await?;
-    let id = rows::insert_base(&mut tx, &json, seqs, now).await?;
-    if naming == Naming::AtOnce {
-        rows::adopt_base(&mut tx, id).await?;
+/// One walk through the contents, in order.
+struct Pass {
+    cutter: Cutter,
+    upload: Upload,
+    ended_before: UnixMs,
+    owners: Owners,
+}
+
+impl Pass {
+    /// Cuts the tokens above `after` and below `below`.
+    async fn tokens(
+        &mut self,
+        conn: &mut Connection,
+        mut after: Uuid,
+        below: Uuid,
+    ) -> Result<(), PublishError> {
+        loop {
+            let Self { owners, ended_before, .. } = &*self;
+            let page = contents::token_page(conn, owners, after, below, *ended_before, TOKENS_A_PAGE).await?;
+            let Some(last) = page.last else { return Ok(()) };
+            after = last;
+            for record in page.records {
+                let complete = self.cutter.token(record);
+                self.upload.add(complete).await?;
+            }
+        }
     }
-    tx.commit().await?;
-    let (tokens, bytes) = (content.tokens, content.size_bytes);
-    tracing::info!(base = id, tokens, bytes, ?naming, "snapshot compacted");
-    Ok(())
-}
 
-struct Upload<'a> {
-    kv: &'a KvClient,
-    in_kv: &'a HashSet<String>,
-    pairs: Vec<Pair>,
-    length: usize,
-}
+    /// Cuts the projects numbered above `after` and below `below`.
+    async fn projects(
+        &mut self,
+        conn: &mut Connection,
+        mut after: i64,
+        below: i64,
+    ) -> Result<(), PublishError> {
+        loop {
+            let page = contents::project_page(conn, after, below, PROJECTS_A_PAGE).await?;
+            let Some(last) = page.last() else { return Ok(()) };
+            after = i64::from(last.number);
+            for project in page {
+                let complete = self.cutter.project(project)?;
+                self.upload.add(complete).await?;
+            }
+        }
+    }
 
-impl Upload<'_> {
-    async fn add(&mut self, objects: impl IntoIterator<Item = Pair>) -> Result<(), PublishError> {
-        for object in objects {
-            if self.in_kv.contains(&object.key) {
+    async fn touched_shards(
+        &mut self,
+        conn: &mut Connection,
+        objects: &Objects,
+        ids: &[Uuid],
+    ) -> Result<(), PublishError> {
+        let firsts: Vec<Uuid> = objects.shards.iter().map(|piece| piece.first).collect();
+        let touched = ranges_of(&firsts, ids);
+        if firsts.is_empty() {
+            return self.tokens(conn, Uuid::nil(), Uuid::max()).await;
+        }
+        for (at, piece) in objects.shards.iter().enumerate() {
+            if !touched.contains(&at) {
+                let complete = self.cutter.keep_shard(*piece);
+                self.upload.add(complete).await?;
                 continue;
             }
-            self.length += object.value.len();
-            self.pairs.push(object);
-            if self.length >= UPLOAD_LEN || self.pairs.len() == UPLOAD_PAIRS {
-                self.send().await?;
-            }
+            // Ids below the first shard's belong to it too.
+            let after = if at == 0 { 0 } else { piece.first.as_u128() - 1 };
+            let below = firsts.get(at + 1).copied().unwrap_or(Uuid::max());
+            self.tokens(conn, Uuid::from_u128(after), below).await?;
+            let complete = self.cutter.end_shard();
+            self.upload.add(complete).await?;
         }
         Ok(())
     }
 
-    /// Tries again by itself: to begin anew means to read the whole database.
-    async fn send(&mut self) -> Result<(), PublishError> {
-        if self.pairs.is_empty() {
-            return Ok(());
+    async fn touched_slices(
+        &mut self,
+        conn: &mut Connection,
+        objects: &Objects,
+        numbers: &[ProjectNumber],
+    ) -> Result<(), PublishError> {
+        let firsts: Vec<ProjectNumber> = objects.slices.iter().map(|piece| piece.first).collect();
+        let touched = ranges_of(&firsts, numbers);
+        if firsts.is_empty() {
+            return self.projects(conn, -1, i64::MAX).await;
         }
-        let mut failures = 0;
-        while let Err(error) = self.kv.put_bulk(&self.pairs, UPLOAD_DEADLINE).await {
-            failures += 1;
-            if failures == UPLOAD_ATTEMPTS {
-                return Err(error.into());
+        for (at, piece) in objects.slices.iter().enumerate() {
+            if !touched.contains(&at) {
+                let complete = self.cutter.keep_slice(*piece)?;
+                self.upload.add(complete).await?;
+                continue;
             }
-            let error = PublishError::from(error);
-            tokio::time::sleep(pace::back_off(failures, error.retry_after(), pace::chance())).await;
+            let after = if at == 0 { -1 } else { i64::from(piece.first) - 1 };
+            let below = firsts.get(at + 1).map_or(i64::MAX, |next| i64::from(*next));
+            self.projects(conn, after, below).await?;
+            let complete = self.cutter.end_slice()?;
+            self.upload.add(complete).await?;
         }
-        self.pairs.clear();
-        self.length = 0;
         Ok(())
+    }
+}
+
+/// Which of the ranges that begin at `firsts` hold one of `keys`.
+fn ranges_of<K: Ord>(firsts: &[K], keys: &[K]) -> BTreeSet<usize> {
+    keys.iter().map(|key| firsts.partition_point(|first| first <= key).saturating_sub(1)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_reaches_to_the_next_and_the_first_one_down_to_nothing() {
+        let touched: Vec<usize> = ranges_of(&[10, 20, 30], &[1, 10, 19, 30, 99]).into_iter().collect();
+        assert_eq!(touched, [0, 2]);
+        assert!(ranges_of(&[10, 20], &[]).is_empty());
     }
 }

@@ -20,8 +20,15 @@ pub enum PublishError {
          two deployments cannot share one namespace"
     )]
     OtherDeployment(String),
-    #[error("the publisher has stopped")]
-    Stopped,
+    #[error("another control plane publishes now")]
+    Deposed,
+    #[error("work beside the publications was cut off: {0}")]
+    CutOff(String),
+    #[error("no control plane published within {0:?}; is one running?")]
+    Unanswered(Duration),
+    /// What the publisher, in whatever process, said.
+    #[error("{0}")]
+    Told(String),
 }
 
 impl From<store::snapshot::Error> for PublishError {
@@ -35,7 +42,14 @@ impl PublishError {
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Kv(KvError::RateLimited(wait)) => Some(*wait),
-            Self::Kv(_) | Self::Store(_) | Self::Encode(_) | Self::OtherDeployment(_) | Self::Stopped => None,
+            Self::Kv(_)
+            | Self::Store(_)
+            | Self::Encode(_)
+            | Self::OtherDeployment(_)
+            | Self::Deposed
+            | Self::CutOff(_)
+            | Self::Unanswered(_)
+            | Self::Told(_) => None,
         }
     }
 }

@@ -2,6 +2,7 @@
 //! arrive while a call is under way go together in the next one: Cloudflare's
 //! API allows 1,200 calls in 5 minutes for everything.
 
+use super::PublisherSettings;
 use super::error::PublishError;
 use super::kv::{KvClient, Pair};
 use crate::store::Store;
@@ -23,7 +24,7 @@ pub(super) const QUEUE_LEN: usize = 10_000;
 const MAX_BATCH: usize = 1_000;
 /// Of values in one call: each carries its whole project, which may be large.
 const CALL_LEN: usize = 8 * 1024 * 1024;
-const BETWEEN_CALLS: Duration = Duration::from_millis(400);
+pub(super) const BETWEEN_CALLS: Duration = Duration::from_millis(400);
 /// Short, because the next batch waits for it.
 const DEADLINE: Duration = Duration::from_secs(5);
 /// Seconds: well beyond the age at which edges still look.
@@ -38,19 +39,30 @@ pub(super) struct Announcement {
 
 #[derive(Debug)]
 pub(super) struct FreshWriter {
-    pub(super) store: Store,
-    pub(super) kv: KvClient,
-    pub(super) deployment_id: String,
-    pub(super) signer: Arc<SnapshotSigner>,
+    store: Store,
+    kv: KvClient,
+    deployment_id: String,
+    signer: Arc<SnapshotSigner>,
+    between_calls: Duration,
 }
 
 impl FreshWriter {
+    pub(super) fn new(
+        settings: &PublisherSettings,
+        store: Store,
+        kv: KvClient,
+        between_calls: Duration,
+    ) -> Self {
+        let (deployment_id, signer) = (settings.deployment_id.clone(), Arc::clone(&settings.signer));
+        Self { store, kv, deployment_id, signer, between_calls }
+    }
+
     /// Runs until the queue is closed and empty.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Announcement>) {
         let mut batch = Vec::new();
         let mut is_failing = false;
         while queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let next_call = Instant::now() + BETWEEN_CALLS;
+            let next_call = Instant::now() + self.between_calls;
             let outcome = self.write(&batch).await;
             if let Err(error) = &outcome
                 && !is_failing

@@ -3,16 +3,21 @@
 use super::error::PublishError;
 use super::fresh::Announcement;
 use super::kv::KvClient;
+use super::lease::{Right, Term};
+use super::order;
 use crate::clock;
-use crate::store::{Store, outbox, snapshot as rows};
+use crate::store::{Store, lease, orders, outbox, snapshot as rows};
 use shared::id::UnixMs;
 use shared::snapshot::record::TokenRecord;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use uuid::Uuid;
 
+/// How long who asks for a publication waits for it. Longer than a lease: the
+/// one who publishes may have to be elected first.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long the creation of a token waits for KV.
 const ANNOUNCE_WAIT: Duration = Duration::from_secs(2);
 
@@ -31,15 +36,25 @@ pub struct Status {
     /// Of the manifest and all objects it names.
     pub size_bytes: u64,
     pub tokens: u64,
+    pub publisher: WhoPublishes,
 }
 
-/// Answered after the next publication, whatever its outcome.
-pub(super) type Order = oneshot::Sender<Result<(), PublishError>>;
+/// Of the control planes over this database. One that died counts until its
+/// lease lapses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WhoPublishes {
+    This,
+    Another,
+    Nobody,
+}
 
 /// What the loop tells the handles.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
+    /// Something changed.
     pub(super) wake: Notify,
+    /// Somebody waits for a publication.
+    pub(super) ordered: Notify,
     highest: AtomicU64,
     /// Set while the namespace belongs to another deployment.
     conflict: Mutex<Option<PublishError>>,
@@ -76,8 +91,8 @@ pub struct SnapshotHandle {
     pub(super) store: Store,
     pub(super) kv: KvClient,
     pub(super) shared: Arc<Shared>,
-    pub(super) orders: mpsc::Sender<Order>,
     pub(super) announcements: mpsc::Sender<Announcement>,
+    pub(super) terms: watch::Receiver<Option<Term>>,
 }
 
 impl SnapshotHandle {
@@ -98,11 +113,12 @@ impl SnapshotHandle {
         matches!(tokio::time::timeout(ANNOUNCE_WAIT, acknowledged).await, Ok(Ok(true)))
     }
 
-    /// Publishes whether or not anything changed, and waits for it.
+    /// Publishes whether or not anything changed, and waits for it. Whichever
+    /// control plane has the lease does it.
     pub async fn publish_now(&self) -> Result<Status, PublishError> {
-        let (order, done) = oneshot::channel();
-        self.orders.send(order).await.map_err(|_| PublishError::Stopped)?;
-        done.await.map_err(|_| PublishError::Stopped)??;
+        let order = order::place(&self.store, orders::Kind::Publish).await?;
+        self.shared.ordered.notify_one();
+        order::wait(&self.store, orders::Kind::Publish, order, PATIENCE).await?;
         self.status().await
     }
 
@@ -111,6 +127,7 @@ impl SnapshotHandle {
         let mut tx = self.store.read().await?;
         let publication = rows::publication(&mut tx).await?;
         let backlog = outbox::backlog(&mut tx).await?;
+        let holder = lease::get(&mut tx).await?.holder;
         let published_at = publication.map(|publication| publication.published_at);
         let rows::Publication { version, size_bytes, tokens, .. } = publication.unwrap_or_default();
         Ok(Status {
@@ -121,7 +138,16 @@ impl SnapshotHandle {
             lag_ms: backlog.oldest.map_or(0, |oldest| clock::now().saturating_sub(oldest)),
             size_bytes,
             tokens,
+            publisher: self.publisher(holder),
         })
+    }
+
+    fn publisher(&self, holder: Option<Uuid>) -> WhoPublishes {
+        match (Right::current(&self.terms), holder) {
+            (Some(right), Some(holder)) if right.holder() == holder => WhoPublishes::This,
+            (_, Some(_)) => WhoPublishes::Another,
+            (_, None) => WhoPublishes::Nobody,
+        }
     }
 
     /// Whether KV answers, and the namespace is this deployment's.

@@ -76,15 +76,16 @@ impl KvClient {
         self.get_within(key, DEADLINE).await
     }
 
-    pub async fn put(&self, key: &str, value: Vec<u8>) -> Result<(), KvError> {
+    pub async fn put(&self, key: &str, value: Vec<u8>, deadline: Duration) -> Result<(), KvError> {
         let request = self.request(Method::PUT, self.url(&["values", key])?)?;
         let request = request.header("content-type", "application/octet-stream").body(value);
-        self.call(DEADLINE, request, acknowledged).await
+        self.call(deadline, request, acknowledged).await
     }
 
-    pub async fn delete(&self, key: &str) -> Result<(), KvError> {
-        let request = self.request(Method::DELETE, self.url(&["values", key])?)?;
-        self.call(DEADLINE, request, acknowledged).await
+    /// Deletes at most 10,000 keys in one call; one that is missing is no error.
+    pub async fn delete_bulk(&self, keys: &[&str], deadline: Duration) -> Result<(), KvError> {
+        let request = self.request(Method::POST, self.url(&["bulk", "delete"])?)?.json(keys);
+        self.call(deadline, request, acknowledged).await
     }
 
     /// Writes all pairs in one call: at most 10,000, and 100 MB with their Base64.

@@ -5,8 +5,9 @@ use tokio::time::Instant;
 
 /// One write a second is what KV takes for one key.
 const BETWEEN_WRITES: Duration = Duration::from_secs(1);
-/// How often the outbox is looked at for what no wake announced.
-pub(super) const POLL: Duration = Duration::from_secs(1);
+/// How often the outbox is looked at for what no wake announced: changes that
+/// another control plane made.
+pub(super) const POLL: Duration = Duration::from_millis(500);
 const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
 const MAX_BACK_OFF: Duration = Duration::from_secs(10);
 
@@ -17,6 +18,8 @@ pub(super) struct Pace {
     heartbeat: Duration,
     /// Something is to be published.
     is_wanted: bool,
+    /// When the last attempt began.
+    last: Instant,
     not_before: Instant,
     next_write: Instant,
     next_poll: Instant,
@@ -30,6 +33,7 @@ impl Pace {
         Self {
             heartbeat,
             is_wanted: true,
+            last: now,
             not_before: now,
             next_write: now,
             next_poll: now,
@@ -58,7 +62,11 @@ impl Pace {
 
     /// When to look again.
     pub(super) fn wake_at(&self) -> Instant {
-        if self.is_wanted { self.not_before } else { self.next_poll }
+        if self.is_wanted {
+            self.not_before
+        } else {
+            self.next_poll.min(self.next_heartbeat.max(self.not_before))
+        }
     }
 
     pub(super) fn polled(&mut self, now: Instant) {
@@ -67,13 +75,18 @@ impl Pace {
 
     pub(super) fn started(&mut self, now: Instant) {
         self.is_wanted = false;
+        self.last = now;
         self.next_write = now + BETWEEN_WRITES;
     }
 
-    pub(super) fn succeeded(&mut self, now: Instant) {
+    /// `was_heartbeat`: a publication that did not look at what is in KV leaves
+    /// the heartbeat due, or else one change a second would put it off for ever.
+    pub(super) fn succeeded(&mut self, was_heartbeat: bool) {
         self.failures = 0;
         self.not_before = self.next_write;
-        self.next_heartbeat = now + self.heartbeat;
+        if was_heartbeat {
+            self.next_heartbeat = self.last + self.heartbeat;
+        }
     }
 
     pub(super) fn failed(&mut self, now: Instant, retry_after: Option<Duration>, chance: u8) {
@@ -109,7 +122,7 @@ mod tests {
         assert!(pace.is_due(start));
         pace.started(start);
         pace.polled(start);
-        pace.succeeded(start + 50 * MS);
+        pace.succeeded(true);
         pace
     }
 
@@ -136,12 +149,45 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn quiet_it_polls_each_second_and_writes_at_the_heartbeat() {
+    async fn quiet_it_polls_and_writes_at_the_heartbeat() {
         let start = Instant::now();
         let pace = written(start);
         assert_eq!(pace.wake_at(), start + POLL);
-        assert!(!pace.is_due(start + 60_000 * MS));
-        assert!(pace.is_due(start + 60_050 * MS));
+        assert!(!pace.is_due(start + 59_999 * MS));
+        assert!(pace.is_due(start + 60_000 * MS));
+    }
+
+    #[tokio::test]
+    async fn one_change_a_second_does_not_put_the_heartbeat_off() {
+        let start = Instant::now();
+        let mut pace = written(start);
+        for second in 1..60 {
+            let now = start + second * 1_000 * MS;
+            assert!(!pace.is_heartbeat_due(now));
+            pace.want();
+            pace.started(now);
+            pace.polled(now);
+            pace.succeeded(false);
+        }
+        assert_eq!(pace.wake_at(), start + 59_500 * MS);
+        assert!(pace.is_due(start + 60_000 * MS) && pace.is_heartbeat_due(start + 60_000 * MS));
+    }
+
+    #[tokio::test]
+    async fn it_wakes_for_the_heartbeat_between_two_polls() {
+        let start = Instant::now();
+        let mut pace = written(start);
+        pace.polled(start + 59_800 * MS);
+        assert_eq!(pace.wake_at(), start + 60_000 * MS);
+
+        // Not before it may be written.
+        pace.want();
+        pace.started(start + 59_900 * MS);
+        pace.polled(start + 59_900 * MS);
+        pace.succeeded(false);
+        assert_eq!(pace.wake_at(), start + 60_400 * MS);
+        pace.polled(start + 60_400 * MS);
+        assert_eq!(pace.wake_at(), start + 60_900 * MS);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What the next manifest says: a function of the database alone, so that any
 //! attempt, after any failure and on any instance, publishes the present truth.
 
-use super::base::Content;
+use super::base::{Content, Objects};
 use super::error::PublishError;
 use crate::store::snapshot::{self as rows, contents};
 use crate::store::{Connection, Store, outbox};
@@ -17,15 +17,13 @@ const MAX_PUBLISHED_DELTA_LEN: usize = 8 * 1024 * 1024;
 /// One state of the database, ready to be told.
 #[derive(Debug)]
 pub(super) struct Plan {
-    pub(super) content: Content,
+    pub(super) content: Option<Content>,
     pub(super) delta: Delta,
     /// The outbox rows that this plan tells. Rows that commit later are not
     /// among them, whatever their numbers.
     pub(super) seqs: Vec<i64>,
     /// Of the last publication on record.
     pub(super) last_version: u64,
-    /// A compaction is uploaded and waits to be named.
-    pub(super) is_settling: bool,
 }
 
 /// How the delta stands to its bounds.
@@ -41,9 +39,9 @@ pub(super) enum Fill {
 impl Plan {
     pub(super) async fn read(store: &Store) -> Result<Self, PublishError> {
         let mut tx = store.read().await?;
-        let (base_id, content) = current_base(&mut tx).await?;
-        let with_providers =
-            content.base.providers.is_none() || outbox::have_providers_changed(&mut tx, base_id).await?;
+        let (base_id, content) = current_base(&mut tx).await?.unzip();
+        let base_id = base_id.unwrap_or(0);
+        let with_providers = content.is_none() || outbox::have_providers_changed(&mut tx, base_id).await?;
         let delta = Delta {
             tokens: Shard::build(contents::changed_tokens(&mut tx, base_id).await?),
             projects: contents::changed_projects(&mut tx, base_id).await?,
@@ -51,22 +49,28 @@ impl Plan {
         };
         let seqs = outbox::unpublished(&mut tx).await?;
         let last_version = rows::publication(&mut tx).await?.unwrap_or_default().version;
-        let is_settling = rows::is_settling(&mut tx).await?;
-        Ok(Self { content, delta, seqs, last_version, is_settling })
+        Ok(Self { content, delta, seqs, last_version })
     }
 
     pub(super) fn manifest(&self, deployment_id: &str, version: u64, created_at: UnixMs) -> Manifest {
         let Self { content, delta, .. } = self;
-        let (base, delta) = (content.base.clone(), delta.clone());
+        let (base, delta) = (content.as_ref().map(|content| content.base), delta.clone());
         Manifest { deployment_id: deployment_id.to_owned(), version, created_at, base, delta }
     }
 
     /// How many tokens the snapshot knows. Those in the delta that are no newer
     /// than the base are counted in it.
     pub(super) fn tokens(&self) -> u64 {
-        let is_new = |id| self.content.last.is_none_or(|last| id > last);
+        let (in_base, last) =
+            self.content.as_ref().map_or((0, None), |content| (content.tokens, content.last));
+        let is_new = |id| last.is_none_or(|last| id > last);
         let new = self.delta.tokens.iter().filter(|record| is_new(record.id())).count();
-        self.content.tokens + new as u64
+        in_base + new as u64
+    }
+
+    /// Of all objects of the base.
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.content.as_ref().map_or(0, |content| content.size_bytes)
     }
 
     pub(super) fn fill(&self) -> Result<Fill, PublishError> {
@@ -74,16 +78,27 @@ impl Plan {
     }
 }
 
-/// The current base with its id, or an empty one with id 0.
-pub(super) async fn current_base(conn: &mut Connection) -> Result<(i64, Content), PublishError> {
-    rows::current_base(conn)
-        .await?
-        .map_or_else(|| Ok((0, Content::default())), |row| Ok((row.id, parse(&row)?)))
+/// The base that manifests name, with its id.
+pub(super) async fn current_base(conn: &mut Connection) -> Result<Option<(i64, Content)>, PublishError> {
+    let row = rows::current_base(conn).await?;
+    row.map(|row| Ok((row.id, from_json(&row.content)?))).transpose()
 }
 
-pub(super) fn parse(row: &rows::BaseRow) -> Result<Content, PublishError> {
-    serde_json::from_str(&row.content)
-        .map_err(|error| PublishError::Encode(format!("base {}: {error}", row.id)))
+/// The same with all its objects.
+pub(super) async fn current_objects(
+    conn: &mut Connection,
+) -> Result<Option<(i64, Content, Objects)>, PublishError> {
+    let Some((id, content)) = current_base(conn).await? else { return Ok(None) };
+    let objects = Objects::from_text(&rows::objects(conn, id).await?)?;
+    Ok(Some((id, content, objects)))
+}
+
+pub(super) fn to_json(content: &Content) -> Result<String, PublishError> {
+    serde_json::to_string(content).map_err(|error| PublishError::Encode(error.to_string()))
+}
+
+fn from_json(text: &str) -> Result<Content, PublishError> {
+    serde_json::from_str(text).map_err(|error| PublishError::Encode(format!("a stored base: {error}")))
 }
 
 fn fill_of(delta: &Delta) -> Result<Fill, PublishError> {
@@ -112,6 +127,8 @@ fn fill_of(delta: &Delta) -> Result<Fill, PublishError> {
 mod tests {
     use super::*;
     use shared::id;
+    use shared::snapshot::Hash;
+    use shared::snapshot::manifest::Base;
     use shared::snapshot::record::TokenRecord;
 
     fn delta(tokens: u64) -> Delta {
@@ -131,8 +148,9 @@ mod tests {
     #[test]
     fn a_token_that_the_base_has_is_not_counted_twice() {
         let last = Some(id::new(9, &[1; 10]));
-        let content = Content { tokens: 100, last, ..Content::default() };
-        let plan = Plan { content, delta: delta(12), seqs: vec![], last_version: 0, is_settling: false };
+        let base = Base { index: Hash([1; 32]), compiled_at: 1 };
+        let content = Content { base, whole_at: 1, tokens: 100, last, size_bytes: 1 };
+        let plan = Plan { content: Some(content), delta: delta(12), seqs: vec![], last_version: 0 };
         assert_eq!(plan.tokens(), 102);
     }
 }

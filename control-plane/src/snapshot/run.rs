@@ -1,13 +1,17 @@
-//! The publisher's loop: one task, which alone writes the manifest.
+//! The publisher's loop: one task, which alone writes the manifest, and only
+//! while this process has the lease.
 
+use super::PublisherSettings;
 use super::error::PublishError;
-use super::handle::{Order, Shared};
+use super::handle::Shared;
+use super::kv::KvClient;
+use super::lease::{Right, Term};
 use super::pace::{self, Pace};
 use super::publish::Publisher;
-use crate::clock;
+use crate::store::{Store, orders};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// What a publication may take when the process is about to end.
@@ -16,80 +20,146 @@ const LAST_ATTEMPT: Duration = Duration::from_secs(3);
 const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
 pub(super) struct Loop {
-    pub(super) publisher: Publisher,
-    pub(super) pace: Pace,
+    pub(super) settings: PublisherSettings,
+    pub(super) store: Store,
+    pub(super) kv: KvClient,
     pub(super) shared: Arc<Shared>,
-    pub(super) orders: mpsc::Receiver<Order>,
-    /// Who waits for the next publication.
-    pub(super) waiting: Vec<Order>,
+    pub(super) terms: watch::Receiver<Option<Term>>,
     pub(super) complaint: Complaint,
 }
 
 impl Loop {
+    /// Runs until `shutdown`, with a last attempt if something is pending.
     pub(super) async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         loop {
-            // A step that is cut off leaves what a crash would leave, which is nothing.
-            tokio::select! {
+            let right = tokio::select! {
                 biased;
-                () = is_down(&mut shutdown) => break,
-                () = self.step() => {}
+                () = is_down(&mut shutdown) => return,
+                right = self.gain() => right,
+            };
+            let mut reign = Reign::new(&self, right);
+            // A step that is cut off leaves what a crash would leave, which is nothing.
+            let is_down = tokio::select! {
+                biased;
+                () = is_down(&mut shutdown) => true,
+                () = reign.run(&mut self.complaint) => false,
+            };
+            if is_down {
+                return reign.end(&mut self.complaint).await;
             }
         }
-        self.publisher.abort_compaction();
-        if matches!(self.publisher.has_news(clock::now()).await, Ok(true)) || !self.waiting.is_empty() {
-            let last = tokio::time::timeout(LAST_ATTEMPT, self.attempt(false));
+    }
+
+    /// Waits for the lease.
+    async fn gain(&mut self) -> Right {
+        loop {
+            if let Some(right) = Right::current(&self.terms) {
+                return right;
+            }
+            // A keeper that is gone gives no more terms.
+            if self.terms.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+/// The loop while one term lasts.
+struct Reign {
+    publisher: Publisher,
+    pace: Pace,
+    store: Store,
+    shared: Arc<Shared>,
+    clock: fn() -> u64,
+}
+
+impl Reign {
+    fn new(of: &Loop, right: Right) -> Self {
+        let Loop { settings, store, kv, shared, .. } = of;
+        let (pace, clock) = (Pace::new(settings.heartbeat, Instant::now()), settings.clock);
+        let (settings, kv) = (settings.clone(), kv.clone());
+        let publisher = Publisher::new(settings, store.clone(), kv, Arc::clone(shared), right);
+        Self { publisher, pace, store: store.clone(), shared: Arc::clone(shared), clock }
+    }
+
+    /// Returns when the lease is lost.
+    async fn run(&mut self, complaint: &mut Complaint) {
+        while self.publisher.right().remaining().is_ok() {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(self.pace.wake_at()) => self.turn(complaint).await,
+                () = self.shared.wake.notified() => self.pace.want(),
+                () = self.shared.ordered.notified() => self.pace.want_now(),
+            }
+        }
+    }
+
+    async fn turn(&mut self, complaint: &mut Complaint) {
+        let now = Instant::now();
+        self.pace.polled(now);
+        // A database that fails is told of by the attempt.
+        if self.publisher.has_news((self.clock)()).await.unwrap_or(true) {
+            self.pace.want();
+        }
+        if self.pace.is_due(now) {
+            let verify = self.pace.is_heartbeat_due(now);
+            // Its outcome went to whoever is concerned.
+            let _ = self.attempt(verify, complaint).await;
+        }
+        let work = async {
+            self.publisher.finish_work((self.clock)()).await?;
+            self.publisher.start_due_work((self.clock)()).await
+        };
+        if let Err(error) = work.await {
+            tracing::warn!(%error, "work beside the publications failed; it begins anew");
+        }
+    }
+
+    async fn order(&self) -> Result<Option<i64>, PublishError> {
+        let mut tx = self.store.read().await?;
+        Ok(orders::pending(&mut tx, orders::Kind::Publish).await?)
+    }
+
+    async fn attempt(&mut self, verify: bool, complaint: &mut Complaint) -> Result<(), PublishError> {
+        self.pace.started(Instant::now());
+        let outcome = self.publish(verify).await;
+        let now = Instant::now();
+        match &outcome {
+            Ok(()) => self.pace.succeeded(verify),
+            Err(error) => self.pace.failed(now, error.retry_after(), pace::chance()),
+        }
+        complaint.hear(outcome.as_ref().err(), now);
+        self.shared.report(&outcome);
+        outcome
+    }
+
+    /// An order that came before the attempt is answered with its outcome; who
+    /// is deposed leaves it to the one who publishes now.
+    async fn publish(&mut self, verify: bool) -> Result<(), PublishError> {
+        let order = self.order().await?;
+        let outcome = self.publisher.publish(verify, (self.clock)()).await;
+        let is_deposed = matches!(outcome, Err(PublishError::Deposed));
+        if let Some(order) = order.filter(|_| !is_deposed) {
+            let error = outcome.as_ref().err().map(ToString::to_string);
+            let mut tx = self.store.write().await?;
+            orders::done(&mut tx, orders::Kind::Publish, order, error.as_deref()).await?;
+            tx.commit().await?;
+        }
+        outcome
+    }
+
+    /// A last attempt if something is pending; then another one may publish.
+    async fn end(mut self, complaint: &mut Complaint) {
+        self.publisher.end_work();
+        if matches!(self.publisher.has_news((self.clock)()).await, Ok(true)) {
+            let last = tokio::time::timeout(LAST_ATTEMPT, self.attempt(false, complaint));
             if !matches!(last.await, Ok(Ok(()))) {
                 tracing::warn!(
                     "stopped before the last changes were published; the next start publishes them"
                 );
             }
         }
-    }
-
-    async fn step(&mut self) {
-        tokio::select! {
-            biased;
-            () = tokio::time::sleep_until(self.pace.wake_at()) => self.turn().await,
-            Some(order) = self.orders.recv() => {
-                self.waiting.push(order);
-                self.pace.want_now();
-            }
-            () = self.shared.wake.notified() => self.pace.want(),
-        }
-    }
-
-    async fn turn(&mut self) {
-        let now = Instant::now();
-        self.pace.polled(now);
-        if let Err(error) = self.publisher.finish_compaction(clock::now()).await {
-            tracing::warn!(%error, "a compaction failed; it begins anew");
-        }
-        // A database that fails is told of by the attempt.
-        if self.publisher.has_news(clock::now()).await.unwrap_or(true) {
-            self.pace.want();
-        }
-        if self.pace.is_due(now) {
-            let verify = self.pace.is_heartbeat_due(now);
-            // Its outcome went to whoever is concerned.
-            let _ = self.attempt(verify).await;
-        }
-    }
-
-    async fn attempt(&mut self, verify: bool) -> Result<(), PublishError> {
-        self.pace.started(Instant::now());
-        let outcome = self.publisher.publish(verify, clock::now()).await;
-        let now = Instant::now();
-        match &outcome {
-            Ok(()) => self.pace.succeeded(now),
-            Err(error) => self.pace.failed(now, error.retry_after(), pace::chance()),
-        }
-        self.complaint.hear(outcome.as_ref().err(), now);
-        self.shared.report(&outcome);
-        for order in self.waiting.drain(..) {
-            // Who stopped waiting does not mind.
-            let _ = order.send(outcome.clone());
-        }
-        outcome
+        self.publisher.right().clone().release(&self.store).await;
     }
 }
 

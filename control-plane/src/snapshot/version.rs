@@ -1,5 +1,6 @@
 //! Which version comes next, and what the manifest that is in KV means for it.
 
+use super::error::PublishError;
 use shared::id::UnixMs;
 use shared::snapshot::manifest::{Manifest, ManifestError};
 use shared::snapshot::signed::SnapshotVerifier;
@@ -14,8 +15,11 @@ pub(super) fn next(last: u64, in_kv: Option<u64>, now: UnixMs) -> u64 {
 #[derive(Debug)]
 pub(super) enum InKv {
     Missing,
-    /// Of this deployment, with this version.
-    Ours(u64),
+    /// Of this deployment.
+    Ours {
+        version: u64,
+        created_at: UnixMs,
+    },
     /// Well signed, but of the deployment named.
     OtherDeployment(String),
     /// Damaged, or forged: it says nothing, and stops nothing.
@@ -25,16 +29,34 @@ pub(super) enum InKv {
 pub(super) fn judge(object: Option<&[u8]>, verifier: &SnapshotVerifier, deployment_id: &str) -> InKv {
     match object.map(|object| Manifest::decode(object, verifier)) {
         None => InKv::Missing,
-        Some(Ok(found)) if found.deployment_id == deployment_id => InKv::Ours(found.version),
+        Some(Ok(Manifest { deployment_id: found, version, created_at, .. })) if found == deployment_id => {
+            InKv::Ours { version, created_at }
+        }
         Some(Ok(found)) => InKv::OtherDeployment(found.deployment_id),
         Some(Err(error)) => InKv::Unusable(error),
+    }
+}
+
+/// The manifest, for who wants to see what is in it.
+pub(super) fn read(
+    object: Option<&[u8]>,
+    verifier: &SnapshotVerifier,
+    deployment_id: &str,
+) -> Result<Manifest, PublishError> {
+    let object = object.ok_or_else(|| PublishError::Told("there is no manifest in KV".to_owned()))?;
+    let manifest = Manifest::decode(object, verifier)
+        .map_err(|error| PublishError::Told(format!("the manifest in KV cannot be used: {error}")))?;
+    if manifest.deployment_id == deployment_id {
+        Ok(manifest)
+    } else {
+        Err(PublishError::OtherDeployment(manifest.deployment_id))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::snapshot::manifest::{Base, Delta};
+    use shared::snapshot::manifest::Delta;
     use shared::snapshot::signed::SnapshotSigner;
 
     #[test]
@@ -60,11 +82,11 @@ mod tests {
             deployment_id: deployment.into(),
             version: 7,
             created_at: 7,
-            base: Base::default(),
+            base: None,
             delta: Delta::default(),
         };
         let ours = manifest("a").encode(&signer).unwrap();
-        assert!(matches!(judge(Some(&ours), &verifier, "a"), InKv::Ours(7)));
+        assert!(matches!(judge(Some(&ours), &verifier, "a"), InKv::Ours { version: 7, created_at: 7 }));
         assert!(matches!(judge(Some(&ours), &verifier, "b"), InKv::OtherDeployment(id) if id == "a"));
         assert!(matches!(judge(None, &verifier, "a"), InKv::Missing));
         let forged = manifest("b").encode(&SnapshotSigner::new(&[2; 32])).unwrap();

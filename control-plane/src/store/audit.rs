@@ -1,7 +1,8 @@
 //! The table `audit_log`: written and read, never altered.
 
-use super::Connection;
-use sqlx::{FromRow, query, query_as};
+use super::sql::query;
+use super::{Connection, Error};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, FromRow)]
@@ -19,7 +20,7 @@ pub struct AuditRow {
     pub after: Option<String>,
 }
 
-pub async fn insert(conn: &mut Connection, row: &AuditRow) -> sqlx::Result<()> {
+pub async fn insert(conn: &mut Connection, row: &AuditRow) -> Result<(), Error> {
     query(
         "insert into audit_log (id, at, actor, action, resource_id, project_id, client, request_id, result, \
          before, after) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
@@ -47,18 +48,24 @@ pub async fn list(
     action: &str,
     before: Uuid,
     limit: i64,
-) -> sqlx::Result<Vec<AuditRow>> {
+) -> Result<Vec<AuditRow>, Error> {
+    // No action has a NUL, which PostgreSQL does not take for text.
+    if action.contains('\0') {
+        return Ok(Vec::new());
+    }
     let rows = match project_id {
-        Some(project_id) => query_as(
-            "select * from audit_log where id < $1 and ($2 = '' or action = $2) and project_id = $4 \
+        Some(project_id) => query(
+            "select id, at, actor, action, resource_id, project_id, client, request_id, result, before, after \
+             from audit_log where id < $1 and ($2 = '' or action = $2) and project_id = $4 \
              order by id desc limit $3",
         )
         .bind(before)
         .bind(action)
         .bind(limit)
         .bind(project_id),
-        None => query_as(
-            "select * from audit_log where id < $1 and ($2 = '' or action = $2) order by id desc limit $3",
+        None => query(
+            "select id, at, actor, action, resource_id, project_id, client, request_id, result, before, after \
+             from audit_log where id < $1 and ($2 = '' or action = $2) order by id desc limit $3",
         )
         .bind(before)
         .bind(action)

@@ -1,19 +1,21 @@
 //! Migrations, compiled into the binary. Each has its way back.
 
-use super::options;
+use super::Error;
+use super::address::Address;
 use sqlx::migrate::{Migrate, MigrateError, Migrator};
-use sqlx::{ConnectOptions, Connection as _, SqliteConnection};
+use sqlx::{ConnectOptions, Connection as _, PgConnection, SqliteConnection};
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::path::PathBuf;
-use thiserror::Error;
+use thiserror::Error as ThisError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../migrations/sqlite");
+static SQLITE: Migrator = sqlx::migrate!("../migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("../migrations/postgres");
 
-#[derive(Debug, Error)]
+#[derive(Debug, ThisError)]
 pub enum Failure {
     #[error("the database cannot be opened: {0}; check DATABASE_URL")]
-    Open(#[source] sqlx::Error),
+    Open(#[source] Error),
     #[error("the migration lock {0} cannot be taken: {1}; check that its folder can be written to")]
     Lock(PathBuf, #[source] std::io::Error),
     #[error("nothing to undo: no migration is applied")]
@@ -34,7 +36,10 @@ pub struct State {
 pub async fn up(url: &str) -> Result<Vec<i64>, Failure> {
     let mut session = Session::open(url).await?;
     let before = session.applied().await?;
-    MIGRATIONS.run_direct(None, &mut session.connection, false).await?;
+    match &mut session {
+        Session::Sqlite(connection, _) => SQLITE.run_direct(None, connection, false).await?,
+        Session::Postgres(connection) => POSTGRES.run_direct(None, connection, false).await?,
+    }
     let after = session.applied().await?;
     session.close().await?;
     Ok(after.difference(&before).copied().collect())
@@ -46,7 +51,10 @@ pub async fn down(url: &str) -> Result<i64, Failure> {
     let mut applied = session.applied().await?;
     let last = applied.pop_last().ok_or(Failure::NothingToUndo)?;
     let target = applied.last().copied().unwrap_or(0);
-    MIGRATIONS.undo(&mut session.connection, target).await?;
+    match &mut session {
+        Session::Sqlite(connection, _) => SQLITE.undo(connection, target).await?,
+        Session::Postgres(connection) => POSTGRES.undo(connection, target).await?,
+    }
     session.close().await?;
     Ok(last)
 }
@@ -54,46 +62,79 @@ pub async fn down(url: &str) -> Result<i64, Failure> {
 pub async fn status(url: &str) -> Result<Vec<State>, Failure> {
     let mut session = Session::open(url).await?;
     let applied = session.applied().await?;
-    session.close().await?;
-    let known = MIGRATIONS.iter().filter(|migration| migration.migration_type.is_up_migration());
-    Ok(known
+    let known = session.migrations().iter().filter(|each| each.migration_type.is_up_migration());
+    let states = known
         .map(|migration| State {
             version: migration.version,
             description: migration.description.to_string(),
             is_applied: applied.contains(&migration.version),
         })
-        .collect())
+        .collect();
+    session.close().await?;
+    Ok(states)
 }
 
-struct Session {
-    connection: SqliteConnection,
-    /// Held until the session ends. sqlx's own lock does nothing on `SQLite`.
-    _lock: Option<File>,
+/// A connection that alone may migrate, until it ends.
+enum Session {
+    /// With a lock of our own: sqlx's does nothing here.
+    Sqlite(SqliteConnection, Option<File>),
+    Postgres(PgConnection),
 }
 
 impl Session {
     async fn open(url: &str) -> Result<Self, Failure> {
-        let options = options(url).map_err(Failure::Open)?;
-        let file = options.get_filename().to_path_buf();
-        let lock = if file.as_os_str().is_empty() || file.starts_with(":memory:") {
-            None
-        } else {
-            Some(take_lock(file.with_added_extension("migrate-lock")).await?)
-        };
-        let connection = options.connect().await.map_err(Failure::Open)?;
-        Ok(Self { connection, _lock: lock })
+        match Address::parse(url).map_err(|error| Failure::Open(error.into()))? {
+            Address::Sqlite(options) => {
+                let file = options.get_filename().to_path_buf();
+                let lock = if file.as_os_str().is_empty() || file.starts_with(":memory:") {
+                    None
+                } else {
+                    Some(take_lock(file.with_added_extension("migrate-lock")).await?)
+                };
+                let connection = options.connect().await.map_err(Failure::Open)?;
+                Ok(Self::Sqlite(connection, lock))
+            }
+            Address::Postgres(options) => {
+                let mut connection = options.connect().await.map_err(Failure::Open)?;
+                // `create table if not exists` remarks on each table that does.
+                let quiet = sqlx::query("set client_min_messages = warning").execute(&mut connection);
+                quiet.await.map_err(Failure::Open)?;
+                // Before anything is looked at: two that make the table of
+                // migrations at once fail, whatever `if not exists` says.
+                connection.lock().await?;
+                Ok(Self::Postgres(connection))
+            }
+        }
+    }
+
+    fn migrations(&self) -> &'static Migrator {
+        match self {
+            Self::Sqlite(..) => &SQLITE,
+            Self::Postgres(_) => &POSTGRES,
+        }
     }
 
     async fn applied(&mut self) -> Result<BTreeSet<i64>, Failure> {
-        let table = &MIGRATIONS.table_name;
-        self.connection.ensure_migrations_table(table).await?;
-        let applied = self.connection.list_applied_migrations(table).await?;
-        Ok(applied.into_iter().map(|migration| migration.version).collect())
+        let table = &self.migrations().table_name;
+        match self {
+            Self::Sqlite(connection, _) => applied(connection, table).await,
+            Self::Postgres(connection) => applied(connection, table).await,
+        }
     }
 
     async fn close(self) -> Result<(), Failure> {
-        self.connection.close().await.map_err(Failure::Open)
+        match self {
+            Self::Sqlite(connection, _lock) => connection.close().await,
+            Self::Postgres(connection) => connection.close().await,
+        }
+        .map_err(Failure::Open)
     }
+}
+
+async fn applied(connection: &mut impl Migrate, table: &str) -> Result<BTreeSet<i64>, Failure> {
+    connection.ensure_migrations_table(table).await?;
+    let applied = connection.list_applied_migrations(table).await?;
+    Ok(applied.into_iter().map(|migration| migration.version).collect())
 }
 
 async fn take_lock(path: PathBuf) -> Result<File, Failure> {
@@ -105,4 +146,24 @@ async fn take_lock(path: PathBuf) -> Result<File, Failure> {
         Ok(file)
     });
     taken.await.map_err(std::io::Error::other).flatten().map_err(|error| Failure::Lock(shown, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_databases_have_the_same_migrations_and_a_way_back() {
+        let list = |migrator: &'static Migrator| {
+            migrator
+                .iter()
+                .map(|each| (each.version, &*each.description, each.migration_type))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(list(&SQLITE), list(&POSTGRES));
+        let (up, down): (Vec<_>, Vec<_>) =
+            SQLITE.iter().partition(|each| each.migration_type.is_up_migration());
+        assert!(up.iter().map(|each| each.version).eq(down.iter().map(|each| each.version)));
+        assert!(up.iter().map(|each| each.version).eq(1..=2));
+    }
 }

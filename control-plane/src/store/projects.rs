@@ -1,8 +1,9 @@
 //! The table `projects`.
 
-use super::{Connection, to_db};
+use super::sql::query;
+use super::{Connection, Error, to_db};
 use shared::id::UnixMs;
-use sqlx::{FromRow, query, query_as, query_scalar};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, FromRow)]
@@ -21,14 +22,17 @@ pub struct ProjectRow {
 }
 
 /// Stores a new project and gives it its number, whatever number `row` has.
-pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> sqlx::Result<ProjectRow> {
-    query_as(
+/// Holds the names, as [`lock_names`] does.
+pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> Result<ProjectRow, Error> {
+    let number: i64 =
+        query("update project_numbers set last = last + 1 returning last").scalar(&mut *conn).await?;
+    query(
         "insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
          max_snapshot_age, created_at, updated_at, deactivated_at) \
-         values ($1, (select coalesce(max(number), 0) + 1 from projects), $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-         returning *",
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
     )
     .bind(row.id)
+    .bind(number)
     .bind(&row.name)
     .bind(&row.default_provider)
     .bind(row.is_active)
@@ -38,12 +42,20 @@ pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> sqlx::Result<Pro
     .bind(row.created_at)
     .bind(row.updated_at)
     .bind(row.deactivated_at)
-    .fetch_one(conn)
-    .await
+    .execute(conn)
+    .await?;
+    Ok(ProjectRow { number, ..row.clone() })
+}
+
+/// Waits for whoever creates or renames a project, and keeps others from it. To
+/// be called before [`lock`] by who changes a name: two that exchanged names
+/// would wait for each other.
+pub async fn lock_names(conn: &mut Connection) -> Result<(), Error> {
+    query("update project_numbers set last = last").execute(conn).await.map(drop)
 }
 
 /// Stores what may change of a project.
-pub async fn update(conn: &mut Connection, row: &ProjectRow) -> sqlx::Result<()> {
+pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error> {
     query(
         "update projects set name = $2, default_provider = $3, is_active = $4, tokens_valid_from = $5, \
          on_stale = $6, max_snapshot_age = $7, updated_at = $8, deactivated_at = $9 where id = $1",
@@ -62,33 +74,43 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> sqlx::Result<()>
     .map(drop)
 }
 
-pub async fn get(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<ProjectRow>> {
-    query_as("select * from projects where id = $1").bind(id).fetch_optional(conn).await
+pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>, Error> {
+    query(
+        "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
+         max_snapshot_age, created_at, updated_at, deactivated_at from projects where id = $1",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Reads a project and holds it until the transaction ends: an update that
 /// changes nothing locks the row on every database.
-pub async fn lock(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<ProjectRow>> {
-    query_as("update projects set number = number where id = $1 returning *")
-        .bind(id)
-        .fetch_optional(conn)
-        .await
+pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>, Error> {
+    query(
+        "update projects set number = number where id = $1 \
+         returning id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
+         max_snapshot_age, created_at, updated_at, deactivated_at",
+    )
+    .bind(id)
+    .fetch_optional(conn)
+    .await
 }
 
 /// Newest first, made before `before`.
-pub async fn list(conn: &mut Connection, before: Uuid, limit: i64) -> sqlx::Result<Vec<ProjectRow>> {
-    query_as("select * from projects where id < $1 order by id desc limit $2")
-        .bind(before)
-        .bind(limit)
-        .fetch_all(conn)
-        .await
+pub async fn list(conn: &mut Connection, before: Uuid, limit: i64) -> Result<Vec<ProjectRow>, Error> {
+    query(
+        "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
+         max_snapshot_age, created_at, updated_at, deactivated_at from projects where id < $1 order by id desc limit $2",
+    )
+    .bind(before)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
 }
 
-pub async fn count_by_default_provider(conn: &mut Connection, provider: &str) -> sqlx::Result<i64> {
-    query_scalar("select count(*) from projects where default_provider = $1")
-        .bind(provider)
-        .fetch_one(conn)
-        .await
+pub async fn count_by_default_provider(conn: &mut Connection, provider: &str) -> Result<i64, Error> {
+    query("select count(*) from projects where default_provider = $1").bind(provider).scalar(conn).await
 }
 
 /// Revokes every token of the project that was issued before `valid_from`.
@@ -97,7 +119,7 @@ pub async fn set_tokens_valid_from(
     id: Uuid,
     valid_from: UnixMs,
     now: UnixMs,
-) -> sqlx::Result<()> {
+) -> Result<(), Error> {
     query("update projects set tokens_valid_from = $2, updated_at = $3 where id = $1")
         .bind(id)
         .bind(to_db(valid_from))

@@ -4,38 +4,47 @@ pub mod contents;
 
 pub use super::Error;
 
+use super::sql::query;
 use super::{Connection, from_db, outbox, to_db};
 use shared::id::UnixMs;
 use sqlx::FromRow;
 
-/// A base as stored.
+/// A base as every publication needs it.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
 pub struct BaseRow {
     pub id: i64,
-    /// The index of its objects, JSON.
+    /// JSON.
     pub content: String,
 }
 
 /// The base that the manifest names.
 pub async fn current_base(conn: &mut Connection) -> Result<Option<BaseRow>, Error> {
-    sqlx::query_as("select id, content from snapshot_bases where state = 'current' order by id desc limit 1")
+    query("select id, content from snapshot_bases where state = 'current' order by id desc limit 1")
         .fetch_optional(conn)
         .await
+}
+
+/// All objects of a base.
+pub async fn objects(conn: &mut Connection, base_id: i64) -> Result<String, Error> {
+    query("select objects from snapshot_bases where id = $1").bind(base_id).scalar(conn).await
+}
+
+/// The objects of each base on record, named by a manifest or settling.
+pub async fn all_objects(conn: &mut Connection) -> Result<Vec<String>, Error> {
+    query("select objects from snapshot_bases").scalars(conn).await
 }
 
 /// Whether there is a base whose objects are uploaded, but that no manifest names yet.
 pub async fn is_settling(conn: &mut Connection) -> Result<bool, Error> {
     let found: Option<i64> =
-        sqlx::query_scalar("select id from snapshot_bases where state = 'settling' limit 1")
-            .fetch_optional(conn)
-            .await?;
+        query("select id from snapshot_bases where state = 'settling' limit 1").scalar_optional(conn).await?;
     Ok(found.is_some())
 }
 
-/// The newest settling base that was uploaded at `before` or earlier.
-pub async fn settled_base(conn: &mut Connection, before: UnixMs) -> Result<Option<BaseRow>, Error> {
-    sqlx::query_as(
-        "select id, content from snapshot_bases where state = 'settling' and uploaded_at <= $1
+/// The newest settling base that was uploaded at `before` or earlier, and its objects.
+pub async fn settled_base(conn: &mut Connection, before: UnixMs) -> Result<Option<(i64, String)>, Error> {
+    query(
+        "select id, objects from snapshot_bases where state = 'settling' and uploaded_at <= $1
          order by id desc limit 1",
     )
     .bind(to_db(before))
@@ -43,39 +52,44 @@ pub async fn settled_base(conn: &mut Connection, before: UnixMs) -> Result<Optio
     .await
 }
 
-/// Keeps a base whose objects are uploaded, made of the changes `seqs`.
+/// Keeps a base whose objects are uploaded; its id.
 pub async fn insert_base(
     conn: &mut Connection,
     content: &str,
-    seqs: &[i64],
+    objects: &str,
     now: UnixMs,
 ) -> Result<i64, Error> {
-    let id = sqlx::query_scalar(
-        "insert into snapshot_bases (state, content, uploaded_at) values ('settling', $1, $2) returning id",
+    query(
+        "insert into snapshot_bases (state, content, objects, uploaded_at)
+         values ('settling', $1, $2, $3) returning id",
     )
     .bind(content)
+    .bind(objects)
     .bind(to_db(now))
-    .fetch_one(&mut *conn)
-    .await?;
-    outbox::mark_included(conn, id, seqs).await?;
-    Ok(id)
+    .scalar(conn)
+    .await
+}
+
+pub async fn update_content(conn: &mut Connection, base_id: i64, content: &str) -> Result<(), Error> {
+    query("update snapshot_bases set content = $2 where id = $1")
+        .bind(base_id)
+        .bind(content)
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 /// Makes base `id` the one that manifests name, and forgets all before it.
 pub async fn adopt_base(conn: &mut Connection, id: i64) -> Result<(), Error> {
-    sqlx::query("update snapshot_bases set state = 'current' where id = $1")
-        .bind(id)
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query("delete from snapshot_bases where id < $1").bind(id).execute(&mut *conn).await?;
+    query("update snapshot_bases set state = 'current' where id = $1").bind(id).execute(conn).await?;
+    query("delete from snapshot_bases where id < $1").bind(id).execute(conn).await?;
     outbox::delete_told(conn, id).await
 }
 
 /// Forgets what was to become a base. The changes in it stay in the delta,
 /// which holds all that the *current* base does not include.
 pub async fn drop_settling(conn: &mut Connection) -> Result<(), Error> {
-    sqlx::query("delete from snapshot_bases where state = 'settling'").execute(conn).await?;
-    Ok(())
+    query("delete from snapshot_bases where state = 'settling'").execute(conn).await.map(drop)
 }
 
 /// The last manifest that KV acknowledged.
@@ -90,7 +104,7 @@ pub struct Publication {
 
 pub async fn publication(conn: &mut Connection) -> Result<Option<Publication>, Error> {
     let row: Option<(i64, i64, i64, i64)> =
-        sqlx::query_as("select version, published_at, size_bytes, tokens from snapshot_publication")
+        query("select version, published_at, size_bytes, tokens from snapshot_publication")
             .fetch_optional(conn)
             .await?;
     Ok(row.map(|(version, published_at, size_bytes, tokens)| Publication {
@@ -104,7 +118,7 @@ pub async fn publication(conn: &mut Connection) -> Result<Option<Publication>, E
 /// Of two publishers the one with the higher version was last.
 pub async fn save_publication(conn: &mut Connection, publication: Publication) -> Result<(), Error> {
     let Publication { version, published_at, size_bytes, tokens } = publication;
-    sqlx::query(
+    query(
         "insert into snapshot_publication (id, version, published_at, size_bytes, tokens)
          values (1, $1, $2, $3, $4)
          on conflict (id) do update set version = excluded.version, published_at = excluded.published_at,
@@ -116,6 +130,6 @@ pub async fn save_publication(conn: &mut Connection, publication: Publication) -
     .bind(to_db(size_bytes))
     .bind(to_db(tokens))
     .execute(conn)
-    .await?;
-    Ok(())
+    .await
+    .map(drop)
 }

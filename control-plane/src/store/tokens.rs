@@ -1,9 +1,10 @@
 //! The table `tokens`. `created_at` is the time in the id, so that what bulk
 //! revocation compares can be read in SQL.
 
-use super::{Connection, to_db};
+use super::sql::query;
+use super::{Connection, Error, to_db};
 use shared::id::UnixMs;
-use sqlx::{FromRow, query, query_as, query_scalar};
+use sqlx::FromRow;
 use uuid::Uuid;
 
 #[derive(Clone, Debug, FromRow)]
@@ -15,6 +16,8 @@ pub struct TokenRow {
     pub revoked_at: Option<i64>,
     pub metadata: Option<String>,
     pub created_at: i64,
+    /// Id of the `TOKEN_TAG_KEY` that tagged it, in hex; `None` for one made before this was kept.
+    pub tag_key: Option<String>,
     /// Of the project: tokens created earlier are revoked.
     pub tokens_valid_from: i64,
 }
@@ -28,10 +31,10 @@ pub struct Filter {
     pub now: UnixMs,
 }
 
-pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32]) -> sqlx::Result<()> {
+pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32]) -> Result<(), Error> {
     query(
-        "insert into tokens (id, project_id, name, secret_hash, expires_at, revoked_at, metadata, created_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "insert into tokens (id, project_id, name, secret_hash, expires_at, revoked_at, metadata, created_at, \
+         tag_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(row.id)
     .bind(row.project_id)
@@ -41,13 +44,14 @@ pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32
     .bind(row.revoked_at)
     .bind(&row.metadata)
     .bind(row.created_at)
+    .bind(&row.tag_key)
     .execute(conn)
     .await
     .map(drop)
 }
 
 /// Stores what may change of a token.
-pub async fn update(conn: &mut Connection, row: &TokenRow) -> sqlx::Result<()> {
+pub async fn update(conn: &mut Connection, row: &TokenRow) -> Result<(), Error> {
     query("update tokens set name = $2, expires_at = $3, revoked_at = $4, metadata = $5 where id = $1")
         .bind(row.id)
         .bind(&row.name)
@@ -59,14 +63,20 @@ pub async fn update(conn: &mut Connection, row: &TokenRow) -> sqlx::Result<()> {
         .map(drop)
 }
 
-pub async fn get(conn: &mut Connection, id: Uuid) -> sqlx::Result<Option<TokenRow>> {
-    query_as(
-        "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<TokenRow>, Error> {
+    query(
+        "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
          p.tokens_valid_from from tokens t join projects p on p.id = t.project_id where t.id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
     .await
+}
+
+/// Reads a token and holds it until the transaction ends, as `projects::lock` does.
+pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<TokenRow>, Error> {
+    query("update tokens set name = name where id = $1").bind(id).execute(&mut *conn).await?;
+    get(conn, id).await
 }
 
 /// Newest first, made before `before`.
@@ -75,11 +85,11 @@ pub async fn list(
     filter: Filter,
     before: Uuid,
     limit: i64,
-) -> sqlx::Result<Vec<TokenRow>> {
+) -> Result<Vec<TokenRow>, Error> {
     match filter.project_id {
         Some(project_id) => {
-            query_as(
-                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+            query(
+                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
                  p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
                  where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) and t.project_id = $5 order by t.id desc limit $4",
@@ -93,8 +103,8 @@ pub async fn list(
             .await
         }
         None => {
-            query_as(
-                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, \
+            query(
+                "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
                  p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
                  where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) order by t.id desc limit $4",
@@ -110,10 +120,10 @@ pub async fn list(
 }
 
 /// When the project's newest token was made.
-pub async fn newest(conn: &mut Connection, project_id: Uuid) -> sqlx::Result<Option<i64>> {
-    query_scalar("select created_at from tokens where project_id = $1 order by id desc limit 1")
+pub async fn newest(conn: &mut Connection, project_id: Uuid) -> Result<Option<i64>, Error> {
+    query("select created_at from tokens where project_id = $1 order by id desc limit 1")
         .bind(project_id)
-        .fetch_optional(conn)
+        .scalar_optional(conn)
         .await
 }
 
@@ -123,14 +133,41 @@ pub async fn count_live(
     project_id: Uuid,
     tokens_valid_from: UnixMs,
     now: UnixMs,
-) -> sqlx::Result<i64> {
-    query_scalar(
+) -> Result<i64, Error> {
+    query(
         "select count(*) from tokens where project_id = $1 and revoked_at is null \
          and (expires_at is null or expires_at > $3) and created_at >= $2",
     )
     .bind(project_id)
     .bind(to_db(tokens_valid_from))
     .bind(to_db(now))
-    .fetch_one(conn)
+    .scalar(conn)
+    .await
+}
+
+/// The valid tokens that one `TOKEN_TAG_KEY` tagged.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct TagCount {
+    /// `None`: tagged before this was kept.
+    pub tag_key: Option<String>,
+    pub tokens: i64,
+    /// How many of them never expire.
+    pub endless: i64,
+    /// When the last of those ends that do.
+    pub last_expires_at: Option<i64>,
+    pub last_created_at: i64,
+}
+
+/// Counts tokens that are neither revoked nor expired at `now`.
+pub async fn count_valid_by_tag_key(conn: &mut Connection, now: UnixMs) -> Result<Vec<TagCount>, Error> {
+    query(
+        "select t.tag_key, count(*) as tokens, count(*) - count(t.expires_at) as endless, \
+         max(t.expires_at) as last_expires_at, max(t.created_at) as last_created_at \
+         from tokens t join projects p on p.id = t.project_id \
+         where t.revoked_at is null and (t.expires_at is null or t.expires_at > $1) \
+         and t.created_at >= p.tokens_valid_from group by t.tag_key",
+    )
+    .bind(to_db(now))
+    .fetch_all(conn)
     .await
 }

@@ -1,4 +1,5 @@
-use crate::world::{SECOND_TOKEN, TOKEN, World, request};
+use super::World;
+use crate::world::{SECOND_TOKEN, TOKEN, request};
 use axum::http::{Method, StatusCode};
 use serde_json::json;
 

@@ -1,4 +1,5 @@
-use crate::world::{API_KEY, World};
+use super::World;
+use crate::world::API_KEY;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 use uuid::Uuid;

@@ -1,15 +1,18 @@
-//! The management API through its front door, on a real database in a file and
-//! a real publisher; only KV is a stand-in.
+//! The management API through its front door, on real databases and with a real
+//! publisher; only KV is a stand-in. `contract` runs on each database: its tests
+//! are `sqlite::contract::...` and `postgres::contract::...`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(clippy::duplicate_mod, reason = "one contract, two databases")]
 
-mod audit;
-mod credentials;
-mod migrate;
-mod process;
-mod projects;
-mod protocol;
-mod providers;
-mod service;
-mod tokens;
+#[path = "../../../tests/src/postgres.rs"]
+#[expect(dead_code, unreachable_pub, reason = "made for the end-to-end tests, which use more of it")]
+mod postgres_server;
+
+mod database;
 mod world;
+
+mod outage;
+mod postgres;
+mod sqlite;
+mod tls;

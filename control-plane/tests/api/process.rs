@@ -1,5 +1,7 @@
 //! The `latchkey` command itself.
 
+use super::Database;
+use crate::database::Database as _;
 use crate::world::TOKEN;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
@@ -15,9 +17,21 @@ fn latchkey(arguments: &[&str]) -> Command {
     command
 }
 
-fn configured(arguments: &[&str], folder: &TempDir) -> Command {
+/// A database, and a folder to run in.
+struct Place {
+    database: Database,
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { database: Database::create(), folder: TempDir::new().unwrap() }
+    }
+}
+
+fn configured(arguments: &[&str], place: &Place) -> Command {
     let mut command = latchkey(arguments);
-    command.current_dir(folder.path());
+    command.current_dir(place.folder.path()).env("DATABASE_URL", place.database.url());
     for name in
         ["ENCRYPTION_KEY", "SNAPSHOT_SIGNING_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY", "EDGE_INGEST_KEY"]
     {
@@ -32,13 +46,25 @@ fn configured(arguments: &[&str], folder: &TempDir) -> Command {
 }
 
 /// Starts a server; its address is the first line it prints.
-fn serve(folder: &TempDir) -> (Child, String) {
+fn serve(place: &Place) -> (Child, String) {
     let mut child =
-        configured(&["serve"], folder).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        configured(&["serve"], place).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let address = address(&mut child);
+    (child, address)
+}
+
+fn address(child: &mut Child) -> String {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
-    (child, address)
+    line.trim().strip_prefix("listening on http://").unwrap().to_owned()
+}
+
+fn call(address: &str, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
 }
 
 fn terminate(child: &Child) {
@@ -56,19 +82,59 @@ fn a_configuration_that_is_wrong_names_every_variable() {
 
 #[test]
 fn migrations_from_the_command_line() {
-    let folder = TempDir::new().unwrap();
+    let place = Place::new();
     let run = |argument: &str| {
-        let output = configured(&["migrate", argument], &folder).output().unwrap();
+        let output = configured(&["migrate", argument], &place).output().unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(text).unwrap())
     };
-    assert!(run("status").1.contains("0001 missing start"));
-    assert_eq!(run("up"), (true, "applied 0001\n".to_owned()));
+    assert_eq!(run("status"), (true, "0001 missing start\n0002 missing scale\n".to_owned()));
+    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\n".to_owned()));
     assert_eq!(run("up"), (true, "nothing to apply\n".to_owned()));
-    assert!(run("status").1.contains("0001 applied start"));
+    assert_eq!(run("down"), (true, "undone 0002\n".to_owned()));
+    assert_eq!(run("status"), (true, "0001 applied start\n0002 missing scale\n".to_owned()));
     assert_eq!(run("down"), (true, "undone 0001\n".to_owned()));
     let (success, message) = run("down");
     assert!(!success && message.contains("nothing to undo"), "{message}");
+}
+
+#[test]
+fn those_that_migrate_together_migrate_once() {
+    let place = Place::new();
+    let start = || configured(&["migrate", "up"], &place).stdout(Stdio::piped()).spawn().unwrap();
+    let all: Vec<Child> = (0..6).map(|_| start()).collect();
+    let mut said: Vec<String> = Vec::new();
+    for child in all {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success());
+        said.push(String::from_utf8(output.stdout).unwrap());
+    }
+    said.sort();
+    assert_eq!(said[0], "applied 0001\napplied 0002\n");
+    assert!(said[1..].iter().all(|each| each == "nothing to apply\n"), "{said:?}");
+}
+
+#[test]
+fn those_that_start_together_on_an_empty_database_all_serve() {
+    let place = Place::new();
+    let start = || {
+        let mut command = configured(&["serve"], &place);
+        command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut all: Vec<Child> = (0..4).map(|_| start()).collect();
+    for child in &mut all {
+        let address = address(child);
+        let list = format!(
+            "GET /manage/audit?action=provider.create&limit=100 HTTP/1.1\r\nhost: x\r\n\
+             connection: close\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+        );
+        let list = call(&address, &list);
+        assert_eq!(list.matches("\"provider.create\"").count(), 8, "{list}");
+    }
+    for mut child in all {
+        terminate(&child);
+        assert!(child.wait().unwrap().success());
+    }
 }
 
 #[test]
@@ -88,8 +154,8 @@ fn a_token_is_inspected_from_standard_input() {
 
 #[test]
 fn a_request_in_flight_is_finished_before_the_end() {
-    let folder = TempDir::new().unwrap();
-    let (mut child, address) = serve(&folder);
+    let place = Place::new();
+    let (mut child, address) = serve(&place);
     let mut stream = TcpStream::connect(&address).unwrap();
     let head = format!(
         "POST /manage/projects HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
@@ -113,15 +179,8 @@ fn a_request_in_flight_is_finished_before_the_end() {
 /// What was answered is there after the process was killed.
 #[test]
 fn a_change_survives_a_kill() {
-    let folder = TempDir::new().unwrap();
-    let call = |address: &str, request: &str| {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
-    let (mut child, address) = serve(&folder);
+    let place = Place::new();
+    let (mut child, address) = serve(&place);
     let headers = format!("host: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n");
     let body = r#"{"name":"kept"}"#;
     let length = body.len();
@@ -131,7 +190,7 @@ fn a_change_survives_a_kill() {
     assert!(call(&address, &create).starts_with("HTTP/1.1 201"));
     child.kill().unwrap();
     child.wait().unwrap();
-    let (mut child, address) = serve(&folder);
+    let (mut child, address) = serve(&place);
     let list = call(&address, &format!("GET /manage/projects HTTP/1.1\r\n{headers}\r\n"));
     assert!(list.contains("\"kept\""), "{list}");
     terminate(&child);

@@ -1,4 +1,4 @@
-use crate::world::World;
+use super::World;
 use axum::http::StatusCode;
 use serde_json::json;
 

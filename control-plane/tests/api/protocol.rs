@@ -1,6 +1,7 @@
 //! What holds for every path.
 
-use crate::world::{SECOND_TOKEN, TOKEN, World, request};
+use super::World;
+use crate::world::{SECOND_TOKEN, TOKEN, request};
 use axum::body::Body;
 use axum::http::{Method, Request, StatusCode};
 use serde_json::json;
@@ -111,4 +112,27 @@ async fn answers_are_not_to_be_kept() {
     assert_eq!(answer.headers["cache-control"], "no-store");
     let id = answer.headers["x-request-id"].to_str().unwrap();
     assert!(shared::id::issued_at(id.parse().unwrap()).is_some());
+}
+
+/// `PostgreSQL` takes no NUL in a text, and `SQLite` does: neither may show.
+#[tokio::test]
+async fn a_nul_is_found_nowhere_and_fails_nothing() {
+    let world = World::start().await;
+    let project = world.project("a").await;
+    let named = json!({ "name": "b", "default_provider": "open\u{0}ai" });
+    world.post("/manage/projects", named.clone()).await.error(400, "invalid_request");
+    world.patch(&format!("/manage/projects/{project}"), named).await.error(400, "invalid_request");
+    let credential = json!({ "provider": "open\u{0}ai", "api_key": "sk-12345678" });
+    let credentials = format!("/manage/projects/{project}/credentials");
+    world.post(&credentials, credential).await.error(400, "invalid_request");
+    world.get("/manage/providers/open%00ai").await.error(404, "not_found");
+    world.delete("/manage/providers/open%00ai").await.error(404, "not_found");
+    let list = world.get("/manage/audit?action=token.create%00").await.ok(StatusCode::OK);
+    assert_eq!(list["data"], json!([]));
+    // A cursor of one's own making: "groq", NUL, "x".
+    let list = world.get("/manage/providers?cursor=Z3JvcQB4").await.ok(StatusCode::OK);
+    assert_eq!(list["data"][0]["name"], "mistral");
+    let metadata = json!({ "a": "x\u{0}y" });
+    let token = json!({ "project_id": project, "name": "t", "metadata": metadata });
+    assert_eq!(world.post("/manage/tokens", token).await.ok(StatusCode::CREATED)["metadata"], metadata);
 }

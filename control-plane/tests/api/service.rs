@@ -1,4 +1,5 @@
-use crate::world::{World, request};
+use super::World;
+use crate::world::request;
 use axum::http::{Method, StatusCode};
 
 fn open(path: &str) -> axum::http::Request<axum::body::Body> {

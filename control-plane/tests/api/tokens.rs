@@ -1,7 +1,10 @@
-use crate::world::{World, request};
+use super::World;
+use crate::world::request;
 use axum::http::{Method, StatusCode};
 use serde_json::{Value, json};
 use shared::token::Token;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 fn path(token: &Value) -> String {
@@ -143,7 +146,9 @@ async fn bulk_revocation_takes_all_there_are_and_none_made_after() {
     let after = world.token(&project).await;
     assert_eq!(world.get(&path(&after)).await.ok(StatusCode::OK)["is_active"], true);
     let valid_from = world.get(&format!("/manage/projects/{project}")).await.ok(StatusCode::OK);
-    assert!(valid_from["tokens_valid_from"].as_str() <= after["issued_at"].as_str());
+    // Not as text: ".32Z" is before ".321Z".
+    let time = |text: &Value| OffsetDateTime::parse(text.as_str().unwrap(), &Rfc3339).unwrap();
+    assert!(time(&valid_from["tokens_valid_from"]) <= time(&after["issued_at"]));
     assert_eq!(world.send(request(Method::POST, &revoke, None)).await.ok(StatusCode::OK)["revoked_count"], 1);
 }
 

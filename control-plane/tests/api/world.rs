@@ -1,5 +1,6 @@
 //! One control plane with its database, and a KV that keeps what it is given.
 
+use crate::database::Database;
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
@@ -13,27 +14,27 @@ use control_plane::store::{Store, migrate};
 use control_plane::vault::Vault;
 use serde_json::{Value, json};
 use shared::key::{Key, KeyRing};
-use shared::snapshot::signed::SnapshotSigner;
+use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
 use shared::token::TagKeys;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 pub(crate) const SECOND_TOKEN: &str = "fedcba9876543210fedcba9876543210";
 pub(crate) const API_KEY: &str = "sk-upstream-very-secret-key-1234";
 
-pub(crate) struct World {
+pub(crate) struct World<D> {
     pub(crate) router: Router,
     pub(crate) snapshot: SnapshotHandle,
     pub(crate) store: Store,
     pub(crate) tags: TagKeys,
     // Ends the publisher when dropped.
-    _shutdown: tokio::sync::watch::Sender<bool>,
-    _folder: TempDir,
+    shutdown: tokio::sync::watch::Sender<bool>,
+    pub(crate) database: Arc<D>,
+    kv: String,
 }
 
 pub(crate) struct Answer {
@@ -42,25 +43,34 @@ pub(crate) struct Answer {
     pub(crate) body: Value,
 }
 
-impl World {
+impl<D: Database> World<D> {
     pub(crate) async fn start() -> Self {
-        Self::with_kv(&start_kv().await, true).await
+        Self::on(Arc::new(D::create())).await
+    }
+
+    /// On a database that there is; its tables may be missing.
+    pub(crate) async fn on(database: Arc<D>) -> Self {
+        Self::with(database, start_kv().await, true).await
+    }
+
+    /// Another control plane beside this one, with connections of its own.
+    pub(crate) async fn beside(&self) -> Self {
+        Self::with(Arc::clone(&self.database), self.kv.clone(), true).await
     }
 
     /// Loopback and private upstreams are refused.
     pub(crate) async fn strict() -> Self {
-        Self::with_kv(&start_kv().await, false).await
+        Self::with(Arc::new(D::create()), start_kv().await, false).await
     }
 
     pub(crate) async fn without_kv() -> Self {
         // Bound and dropped: nobody listens there.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::with_kv(&format!("http://127.0.0.1:{port}"), true).await
+        Self::with(Arc::new(D::create()), format!("http://127.0.0.1:{port}"), true).await
     }
 
-    async fn with_kv(kv: &str, allow_private_upstreams: bool) -> Self {
-        let folder = TempDir::new().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", folder.path().join("latchkey.db").display());
+    async fn with(database: Arc<D>, kv: String, allow_private_upstreams: bool) -> Self {
+        let url = database.url();
         migrate::up(&url).await.unwrap();
         let store = Store::connect(&url).await.unwrap();
         let (shutdown, stop) = tokio::sync::watch::channel(false);
@@ -71,7 +81,10 @@ impl World {
             cloudflare_api_token: None,
             signer: Arc::new(SnapshotSigner::new(&[1; 32])),
             heartbeat: Duration::from_mins(1),
+            verifier: SnapshotVerifier::from(&SnapshotSigner::new(&[1; 32])),
             settle: Duration::from_secs(90),
+            lease: Duration::from_secs(2),
+            clock: control_plane::clock::now,
         };
         let (snapshot, _) = snapshot::start(settings, store.clone(), stop);
         let tags = TagKeys::from(&ring(2));
@@ -87,7 +100,14 @@ impl World {
         let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let router = api::router(domain, ManagementTokens::new(tokens.into()), proxies);
-        Self { router, snapshot, store, tags, _shutdown: shutdown, _folder: folder }
+        Self { router, snapshot, store, tags, shutdown, database, kv }
+    }
+
+    /// Ends the control plane and leaves its database.
+    pub(crate) async fn stop(self) -> Arc<D> {
+        drop(self.shutdown);
+        self.store.close().await;
+        self.database
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -1,5 +1,6 @@
+use super::World;
 use crate::kv::{Fault, Side};
-use crate::world::{World, eventually, signer};
+use crate::world::{eventually, signer};
 use shared::snapshot::fresh::Fresh;
 use shared::snapshot::fresh_key;
 use shared::snapshot::record::TokenRecord;

@@ -1,7 +1,8 @@
+use super::World;
 use crate::kv::Side;
-use crate::world::{World, eventually};
+use crate::world::eventually;
+use control_plane::store::sql::query;
 use shared::snapshot::MANIFEST_KEY;
-use sqlx::query;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -10,11 +11,11 @@ const MANY: usize = 2_100;
 
 async fn outbox_len(world: &World) -> i64 {
     let mut tx = world.store.read().await.unwrap();
-    sqlx::query_scalar("select count(*) from outbox").fetch_one(&mut *tx).await.unwrap()
+    control_plane::store::sql::query("select count(*) from outbox").scalar(&mut tx).await.unwrap()
 }
 
 fn is_compacted(world: &World) -> bool {
-    world.manifest().is_some_and(|manifest| manifest.base.providers.is_some())
+    world.manifest().is_some_and(|manifest| manifest.base.is_some())
 }
 
 #[tokio::test]
@@ -24,7 +25,7 @@ async fn objects_are_named_only_after_they_settled() {
     let publisher = world.start();
     eventually("objects are uploaded", async || !world.kv.keys("providers/").is_empty()).await;
     assert!(!is_compacted(&world));
-    assert!(tokens.iter().all(|token| world.token(*token).is_some()), "the delta bridges");
+    assert!(world.has_all(&tokens), "the delta bridges");
     // What changes meanwhile is in the delta also after the base is named.
     world.revoke(tokens[5]).await;
     let between = world.create_token().await;
@@ -35,7 +36,7 @@ async fn objects_are_named_only_after_they_settled() {
     assert!(world.is_whole());
     let manifest = world.manifest().unwrap();
     assert!(manifest.delta.tokens.len() <= 2 && manifest.delta.projects.is_empty());
-    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.has_all(&tokens));
     assert!(world.token(tokens[5]).unwrap().is_revoked() && world.token(between).is_some());
     assert!(world.project().is_some() && world.providers().is_some());
     eventually("told rows are gone", async || outbox_len(&world).await <= 2).await;
@@ -52,7 +53,7 @@ async fn a_second_compaction_uploads_what_was_touched() {
     world.kv.reset_counts();
     let new = world.create_tokens(MANY).await;
     eventually("the next base is named", async || world.manifest().unwrap().base != first).await;
-    assert!(new.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.has_all(&new));
     assert_eq!(world.kv.writes(Side::Rest, "providers/") + world.kv.writes(Side::Rest, "project/"), 0);
     publisher.stop().await;
 }
@@ -62,8 +63,8 @@ async fn tokens_that_ended_long_ago_leave() {
     let world = World::new().await.settle(Duration::ZERO);
     let tokens = world.create_tokens(MANY).await;
     let mut tx = world.store.write().await.unwrap();
-    query("update tokens set expires_at = 1 where id = $1").bind(tokens[0]).execute(&mut *tx).await.unwrap();
-    query("update tokens set revoked_at = 1 where id = $1").bind(tokens[1]).execute(&mut *tx).await.unwrap();
+    query("update tokens set expires_at = 1 where id = $1").bind(tokens[0]).execute(&mut tx).await.unwrap();
+    query("update tokens set revoked_at = 1 where id = $1").bind(tokens[1]).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     let _publisher = world.start();
     eventually("the base is named", async || is_compacted(&world)).await;
@@ -85,7 +86,7 @@ async fn a_wiped_kv_gets_its_objects_back_at_once() {
     let publisher = world.start();
     world.kv.clear();
     eventually("it is healed", async || world.is_whole()).await;
-    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.has_all(&tokens));
 
     // Only objects are lost, while nobody looks.
     publisher.stop().await;
@@ -111,7 +112,7 @@ async fn a_wipe_while_a_base_settles_is_noticed_before_it_is_named() {
         is_compacted(&world)
     })
     .await;
-    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.has_all(&tokens));
 }
 
 #[tokio::test]
@@ -125,6 +126,6 @@ async fn killed_while_compacting_it_begins_anew() {
     }
     let _publisher = world.start();
     eventually("the base is named", async || is_compacted(&world)).await;
-    assert!(world.is_whole() && tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.is_whole() && world.has_all(&tokens));
     assert!(world.kv.raw(MANIFEST_KEY).is_some());
 }

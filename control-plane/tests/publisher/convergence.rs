@@ -1,12 +1,13 @@
+use super::World;
 use crate::kv::{Fault, Side};
-use crate::world::{API_TOKEN, World, eventually, signer};
+use crate::world::{API_TOKEN, eventually, signer};
 use control_plane::clock;
 use control_plane::snapshot::PublishError;
 use control_plane::store::outbox;
+use control_plane::store::sql::query;
 use shared::snapshot::MANIFEST_KEY;
-use shared::snapshot::manifest::{Base, Delta, Manifest};
+use shared::snapshot::manifest::{Delta, Manifest};
 use shared::snapshot::signed::SnapshotSigner;
-use sqlx::query;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -17,7 +18,7 @@ fn foreign_manifest(deployment_id: &str, signer: &SnapshotSigner) -> Vec<u8> {
         deployment_id: deployment_id.into(),
         version: u64::MAX / 4,
         created_at: 0,
-        base: Base::default(),
+        base: None,
         delta: Delta::default(),
     };
     manifest.encode(signer).unwrap()
@@ -58,7 +59,7 @@ async fn changes_within_a_second_cost_one_write() {
     }
     publisher.caught_up().await;
     assert_eq!(world.kv.writes(Side::Rest, MANIFEST_KEY), 2, "the leading edge, and all others together");
-    assert!(tokens.iter().all(|token| world.token(*token).is_some()));
+    assert!(world.has_all(&tokens));
 
     world.revoke(tokens[0]).await;
     world.set_active(false).await;
@@ -148,8 +149,8 @@ async fn a_change_that_commits_late_is_not_skipped() {
     let world = World::new().await;
     let [first, second] = [world.create_token().await, world.create_token().await];
     let mut tx = world.store.write().await.unwrap();
-    query("delete from outbox where token_id = $1").bind(first).execute(&mut *tx).await.unwrap();
-    query("update outbox set seq = 1000 where token_id = $1").bind(second).execute(&mut *tx).await.unwrap();
+    query("delete from outbox where token_id = $1").bind(first).execute(&mut tx).await.unwrap();
+    query("update outbox set seq = 1000 where token_id = $1").bind(second).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
     let publisher = world.start();
     publisher.caught_up().await;
@@ -159,7 +160,7 @@ async fn a_change_that_commits_late_is_not_skipped() {
     let mut tx = world.store.write().await.unwrap();
     query("insert into outbox (seq, token_id, created_at) values (500, $1, 0)")
         .bind(first)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await
         .unwrap();
     tx.commit().await.unwrap();
@@ -206,7 +207,7 @@ async fn another_deployment_is_refused_and_a_forgery_overwritten() {
     let publisher = world.start();
     eventually("it is refused", async || publisher.handle.status().await.is_err()).await;
     let refused = publisher.handle.publish_now().await;
-    assert!(matches!(refused, Err(PublishError::OtherDeployment(id)) if id == "other"));
+    assert!(matches!(refused, Err(PublishError::Told(text)) if text.contains("\"other\"")));
     assert!(publisher.handle.kv_ready().await.unwrap_err().contains("other"));
     assert_eq!(world.kv.raw(MANIFEST_KEY).unwrap(), foreign);
 

@@ -1,37 +1,40 @@
-//! A database in a temporary folder, a KV in this process, and how an edge
-//! would read it.
+//! A database, a KV in this process, and how an edge would read it.
 
+use crate::database::{Database, Postgres, Sqlite};
 use crate::kv::{KvServer, NAMESPACE};
+use crate::postgres_server::Postgres as Server;
 use control_plane::clock;
-use control_plane::snapshot::{PublisherSettings, SnapshotHandle, Status, start};
+use control_plane::snapshot::{PublisherSettings, Report, SnapshotHandle, Status, start, verify};
+use control_plane::store::sql::query;
 use control_plane::store::{Store, migrate, outbox};
 use shared::id;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::snapshot::config::{self, Project, ProjectSlice, Providers};
+use shared::snapshot::index::Index;
 use shared::snapshot::manifest::Manifest;
 use shared::snapshot::record::TokenRecord;
 use shared::snapshot::shard::Shard;
 use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
-use shared::snapshot::{MANIFEST_KEY, project_key, providers_key, shard_key};
-use sqlx::query;
-use std::path::Path;
+use shared::snapshot::{MANIFEST_KEY, index_key, project_key, providers_key, shard_key};
+use sqlx::{Connection as _, SqliteConnection};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 pub(crate) const API_TOKEN: &str = "cloudflare-api-token";
 
-pub(crate) struct World {
+pub(crate) struct World<D> {
     pub(crate) kv: Arc<KvServer>,
     pub(crate) store: Store,
     pub(crate) project: Uuid,
-    folder: TempDir,
+    database: Arc<D>,
     settle: Duration,
     heartbeat: Duration,
+    pub(crate) lease: Duration,
 }
 
 /// A publisher that runs; dropped without [`stop`](Running::stop) it dies on
@@ -75,15 +78,16 @@ fn new_id() -> Uuid {
     id::new(clock::now(), &random)
 }
 
-impl World {
+impl<D: Copied> World<D> {
     /// With one provider and one project, not published.
     pub(crate) async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let store = open(folder.path(), "latchkey.db").await;
+        let database = Arc::new(D::create());
+        let store = open(&database.url()).await;
         let kv = Arc::new(KvServer::start().await);
         let settle = Duration::from_secs(90);
         let heartbeat = Duration::from_mins(1);
-        let world = Self { kv, store, project: new_id(), folder, settle, heartbeat };
+        let world =
+            Self { kv, store, project: new_id(), database, settle, heartbeat, lease: Duration::from_secs(5) };
         world.seed().await;
         world
     }
@@ -98,36 +102,47 @@ impl World {
         self
     }
 
-    pub(crate) fn start(&self) -> Running {
-        let (stop, stopped) = watch::channel(false);
-        let settings = PublisherSettings {
+    pub(crate) fn settings(&self) -> PublisherSettings {
+        PublisherSettings {
             deployment_id: "default".into(),
             kv_api_base: self.kv.rest_base().parse().unwrap(),
             kv_namespace_id: NAMESPACE.into(),
             cloudflare_api_token: Some(API_TOKEN.to_owned().into()),
             signer: Arc::new(signer()),
+            verifier: SnapshotVerifier::from(&signer()),
             heartbeat: self.heartbeat,
             settle: self.settle,
-        };
+            lease: self.lease,
+            clock: clock::now,
+        }
+    }
+
+    pub(crate) fn start(&self) -> Running {
+        self.start_with(self.settings())
+    }
+
+    pub(crate) fn start_with(&self, settings: PublisherSettings) -> Running {
+        let (stop, stopped) = watch::channel(false);
         let (handle, task) = start(settings, self.store.clone(), stopped);
         Running { handle, stop, task }
     }
 
     /// The same KV beside a copy of the database as it is now.
     pub(crate) async fn copy(&self) -> Self {
-        let path = self.folder.path().join("copy.db");
-        let mut tx = self.store.read().await.unwrap();
-        // A copy of one state: a transaction would not allow it.
-        query("commit").execute(&mut *tx).await.unwrap();
-        query("vacuum into $1").bind(path.to_str().unwrap()).execute(&mut *tx).await.unwrap();
-        query("begin").execute(&mut *tx).await.unwrap();
-        drop(tx);
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::rename(path, folder.path().join("latchkey.db")).unwrap();
-        let store = open(folder.path(), "latchkey.db").await;
-        let Self { kv, project, settle, heartbeat, .. } = self;
-        let (kv, project, settle, heartbeat) = (Arc::clone(kv), *project, *settle, *heartbeat);
-        Self { kv, store, project, folder, settle, heartbeat }
+        let database = Arc::new(self.database.copy().await);
+        self.beside(database).await
+    }
+
+    /// Another control plane over the same database and KV.
+    pub(crate) async fn another(&self) -> Self {
+        self.beside(Arc::clone(&self.database)).await
+    }
+
+    async fn beside(&self, database: Arc<D>) -> Self {
+        let store = open(&database.url()).await;
+        let Self { kv, project, settle, heartbeat, lease, .. } = self;
+        let (kv, project, settle, heartbeat, lease) = (Arc::clone(kv), *project, *settle, *heartbeat, *lease);
+        Self { kv, store, project, database, settle, heartbeat, lease }
     }
 
     async fn seed(&self) {
@@ -144,18 +159,18 @@ impl World {
         let mut tx = self.store.write().await.unwrap();
         query("insert into providers (name, definition, is_built_in, created_at, updated_at) values ('openai', $1, true, 0, 0)")
             .bind(serde_json::to_string(&provider).unwrap())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .unwrap();
         query("insert into projects (id, number, name, default_provider, is_active, on_stale, max_snapshot_age, created_at, updated_at) values ($1, 1, 'demo', 'openai', true, 'serve', 86400, 0, 0)")
             .bind(self.project)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .unwrap();
         query("insert into credentials (id, project_id, provider, label, hint, weight, priority, is_active, encrypted, sealed, origin, created_at, updated_at) values ($1, $2, 'openai', '', '1234', 1, 0, true, 'e', 'v1.s', 'https://api.openai.com', 0, 0)")
             .bind(new_id())
             .bind(self.project)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await
             .unwrap();
         outbox::project_changed(&mut tx, self.project, clock::now()).await.unwrap();
@@ -169,11 +184,11 @@ impl World {
         for id in &ids {
             let issued = i64::try_from(id::issued_at(*id).unwrap()).unwrap();
             query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
-                .bind(id)
+                .bind(*id)
                 .bind(self.project)
                 .bind([7; 32].as_slice())
                 .bind(issued)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await
                 .unwrap();
             outbox::token_changed(&mut tx, *id, clock::now()).await.unwrap();
@@ -188,14 +203,14 @@ impl World {
 
     pub(crate) async fn revoke(&self, token: Uuid) {
         let mut tx = self.store.write().await.unwrap();
-        query("update tokens set revoked_at = 1 where id = $1").bind(token).execute(&mut *tx).await.unwrap();
+        query("update tokens set revoked_at = 1 where id = $1").bind(token).execute(&mut tx).await.unwrap();
         outbox::token_changed(&mut tx, token, clock::now()).await.unwrap();
         tx.commit().await.unwrap();
     }
 
     pub(crate) async fn set_active(&self, is_active: bool) {
         let mut tx = self.store.write().await.unwrap();
-        query("update projects set is_active = $1").bind(is_active).execute(&mut *tx).await.unwrap();
+        query("update projects set is_active = $1").bind(is_active).execute(&mut tx).await.unwrap();
         outbox::project_changed(&mut tx, self.project, clock::now()).await.unwrap();
         tx.commit().await.unwrap();
     }
@@ -205,48 +220,105 @@ impl World {
         Some(Manifest::decode(&object, &SnapshotVerifier::from(&signer())).unwrap())
     }
 
+    /// The index that the manifest names, if it names one.
+    pub(crate) fn index(&self) -> Option<Index> {
+        let object = self.kv.raw(&index_key(self.manifest()?.base?.index)).expect("an index that is named");
+        Some(Index::from_bytes(object).unwrap())
+    }
+
     /// The record an edge would find: the delta first, then the base.
     pub(crate) fn token(&self, id: Uuid) -> Option<TokenRecord> {
-        let manifest = self.manifest()?;
-        manifest.delta.token(id).or_else(|| {
-            let object = self.kv.raw(&shard_key(manifest.base.shard_of(id)?)).expect("a shard that is named");
+        self.manifest()?.delta.token(id).or_else(|| {
+            let object = self.kv.raw(&shard_key(self.index()?.shard_of(id)?)).expect("a shard that is named");
             Shard::from_bytes(object).unwrap().find(id)
         })
     }
 
+    /// All records that an edge would find.
+    pub(crate) fn records(&self) -> BTreeMap<Uuid, TokenRecord> {
+        let shards = self.index().map(|index| index.shards().collect::<Vec<_>>()).unwrap_or_default();
+        let base = shards.into_iter().flat_map(|shard| {
+            let object = self.kv.raw(&shard_key(shard.hash)).expect("a shard that is named");
+            Shard::from_bytes(object).unwrap().iter().collect::<Vec<_>>()
+        });
+        let delta = self.manifest().map(|manifest| manifest.delta.tokens.iter().collect::<Vec<_>>());
+        base.chain(delta.unwrap_or_default()).map(|record| (record.id(), record)).collect()
+    }
+
+    /// Whether an edge would find all of these.
+    pub(crate) fn has_all(&self, tokens: &[Uuid]) -> bool {
+        let records = self.records();
+        tokens.iter().all(|token| records.contains_key(token))
+    }
+
     /// The world's project, as an edge would find it.
     pub(crate) fn project(&self) -> Option<Project> {
-        let manifest = self.manifest()?;
-        manifest.delta.project(1).cloned().or_else(|| {
+        self.manifest()?.delta.project(1).cloned().or_else(|| {
             let object =
-                self.kv.raw(&project_key(manifest.base.slice_of(1)?)).expect("a slice that is named");
+                self.kv.raw(&project_key(self.index()?.slice_of(1)?)).expect("a slice that is named");
             config::decode::<ProjectSlice>(&object).unwrap().find(1).cloned()
         })
     }
 
     pub(crate) fn providers(&self) -> Option<Providers> {
-        let manifest = self.manifest()?;
-        manifest.delta.providers.or_else(|| {
+        self.manifest()?.delta.providers.or_else(|| {
             let object =
-                self.kv.raw(&providers_key(manifest.base.providers?)).expect("providers that are named");
+                self.kv.raw(&providers_key(self.index()?.providers())).expect("providers that are named");
             Some(config::decode(&object).unwrap())
         })
     }
 
+    /// The keys of all objects that the manifest names.
+    pub(crate) fn named(&self) -> BTreeSet<String> {
+        let Some(base) = self.manifest().and_then(|manifest| manifest.base) else { return BTreeSet::new() };
+        let Some(index) = self.kv.raw(&index_key(base.index)) else { return [index_key(base.index)].into() };
+        let index = Index::from_bytes(index).unwrap();
+        let shards = index.shards().map(|shard| shard_key(shard.hash));
+        let slices = index.slices().map(|slice| project_key(slice.hash));
+        shards.chain(slices).chain([providers_key(index.providers()), index_key(base.index)]).collect()
+    }
+
     /// Every object that the manifest names is there.
     pub(crate) fn is_whole(&self) -> bool {
-        let Some(manifest) = self.manifest() else { return false };
-        let shards = manifest.base.shards.iter().map(|shard| shard_key(shard.hash));
-        let slices = manifest.base.projects.iter().map(|slice| project_key(slice.hash));
-        let mut keys = shards.chain(slices).chain(manifest.base.providers.map(providers_key));
-        keys.all(|key| self.kv.raw(&key).is_some())
+        self.manifest().is_some() && self.named().iter().all(|key| self.kv.raw(key).is_some())
+    }
+
+    /// What `latchkey snapshot verify` says.
+    pub(crate) async fn verify(&self) -> Report {
+        verify(&self.settings(), &self.store, &mut |_, _| ()).await.unwrap()
     }
 }
 
-async fn open(folder: &Path, name: &str) -> Store {
-    let url = format!("sqlite://{}?mode=rwc", folder.join(name).display());
-    migrate::up(&url).await.unwrap();
-    Store::connect(&url).await.unwrap()
+/// A database that can be copied while it is used, as a backup does.
+pub(crate) trait Copied: Database {
+    async fn copy(&self) -> Self;
+}
+
+impl Copied for Sqlite {
+    async fn copy(&self) -> Self {
+        let copy = Self::create();
+        let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
+        let url = copy.url();
+        let path = url.trim_start_matches("sqlite://").trim_end_matches("?mode=rwc");
+        sqlx::query("vacuum into $1").bind(path).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        copy
+    }
+}
+
+impl Copied for Postgres {
+    async fn copy(&self) -> Self {
+        let copy = Self::create();
+        let file = format!("{}.dump", new_id());
+        Server::shared().run("pg_dump", &["-Fc", "-f", &file, "-d", &self.url()]);
+        Server::shared().run("pg_restore", &["-d", &copy.url(), &file]);
+        copy
+    }
+}
+
+async fn open(url: &str) -> Store {
+    migrate::up(url).await.unwrap();
+    Store::connect(url).await.unwrap()
 }
 
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {

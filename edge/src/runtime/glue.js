@@ -21,6 +21,22 @@ export function answer(status, headers, body) {
   return response;
 }
 
+export async function sha256(content) {
+  // `content` is Rust's memory.
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", content.slice()));
+}
+
+// What an isolate of this location kept under `url`, or null.
+export async function readCopy(url) {
+  const copy = await caches.default.match(url);
+  return copy === undefined ? null : new Uint8Array(await copy.arrayBuffer());
+}
+
+export async function keepCopy(url, content, maxAge) {
+  const copy = new Response(content, { headers: { "cache-control": "public, max-age=" + maxAge } });
+  await caches.default.put(url, copy);
+}
+
 // Sends a request upstream and makes the client's response of the answer; or
 // says in a word, or by the status, why there is none to pass on.
 // `length` is that of the body, if it is declared, else -1.

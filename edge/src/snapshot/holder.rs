@@ -2,6 +2,7 @@
 //! A bad manifest changes nothing; a missing one keeps the last good one.
 
 use super::Snapshot;
+use super::objects::Objects;
 use shared::id::UnixMs;
 use shared::snapshot::manifest::{Manifest, ManifestError};
 use shared::snapshot::signed::SnapshotVerifier;
@@ -16,6 +17,7 @@ const CHECK_TIMEOUT_MS: UnixMs = 5_000;
 
 #[derive(Debug, Default)]
 pub struct Holder {
+    objects: Rc<Objects>,
     current: Option<Held>,
     succeeded_at: Option<UnixMs>,
     failed_at: Option<UnixMs>,
@@ -49,8 +51,23 @@ pub enum Refused {
 }
 
 impl Holder {
+    /// One that holds no snapshot yet; those to come are over `objects`.
+    pub fn new(objects: Rc<Objects>) -> Self {
+        Self { objects, ..Self::default() }
+    }
+
+    /// What is held of the immutable objects.
+    pub fn objects(&self) -> &Rc<Objects> {
+        &self.objects
+    }
+
     pub fn current(&self) -> Option<Rc<Snapshot>> {
         self.current.as_ref().map(|held| held.snapshot.clone())
+    }
+
+    /// The version in force, and its manifest as it came.
+    pub fn current_raw(&self) -> Option<(u64, &[u8])> {
+        self.current.as_ref().map(|held| (held.snapshot.version(), &*held.raw))
     }
 
     pub fn check_needed(&self, now: UnixMs, interval: UnixMs) -> Check {
@@ -62,11 +79,20 @@ impl Holder {
             return Check::NotNeeded;
         }
         if within(self.succeeded_at, 2 * interval) {
-            let is_under_way = within(self.under_way_since, CHECK_TIMEOUT_MS);
-            return if is_under_way { Check::NotNeeded } else { Check::InBackground };
+            return if self.is_check_under_way(now) { Check::NotNeeded } else { Check::InBackground };
         }
         // After a failure, a request an interval waits, not each one.
         if within(self.failed_at, interval) { Check::NotNeeded } else { Check::First }
+    }
+
+    /// Whether some request has begun a check and it has not ended.
+    pub fn is_check_under_way(&self, now: UnixMs) -> bool {
+        self.under_way_since.is_some_and(|since| now.saturating_sub(since) <= CHECK_TIMEOUT_MS)
+    }
+
+    /// Whether the last check that ended failed.
+    pub fn is_failing(&self) -> bool {
+        self.failed_at > self.succeeded_at
     }
 
     pub fn check_began(&mut self, now: UnixMs) {
@@ -78,7 +104,8 @@ impl Holder {
         self.failed_at = Some(now);
     }
 
-    /// Takes what a check has read.
+    /// Takes what a check has read. What it refuses changes nothing; that the
+    /// check failed is for the caller to say.
     pub fn check_read(
         &mut self,
         raw: &[u8],
@@ -86,28 +113,35 @@ impl Holder {
         deployment_id: &str,
         now: UnixMs,
     ) -> Result<(), Refused> {
+        self.adopt(raw, verifier, deployment_id, now)?;
         self.under_way_since = None;
-        match self.adopt(raw, verifier, deployment_id, now) {
-            Ok(()) => {
-                self.succeeded_at = Some(now);
-                Ok(())
-            }
-            Err(refused) => {
-                self.check_failed(now);
-                Err(refused)
-            }
-        }
+        self.succeeded_at = Some(now);
+        Ok(())
     }
 
+    /// Takes what was read in KV's place, by the same rules; says whether it
+    /// is in force now. For freshness that is a check that failed.
+    pub fn copy_read(
+        &mut self,
+        raw: &[u8],
+        verifier: &SnapshotVerifier,
+        deployment_id: &str,
+        now: UnixMs,
+    ) -> Result<bool, Refused> {
+        self.failed_at = Some(now);
+        self.adopt(raw, verifier, deployment_id, now)
+    }
+
+    /// Says whether it was news.
     fn adopt(
         &mut self,
         raw: &[u8],
         verifier: &SnapshotVerifier,
         deployment_id: &str,
         now: UnixMs,
-    ) -> Result<(), Refused> {
+    ) -> Result<bool, Refused> {
         if self.current.as_ref().is_some_and(|held| *held.raw == *raw) {
-            return Ok(());
+            return Ok(false);
         }
         let manifest = Manifest::decode(raw, verifier)?;
         if manifest.deployment_id != deployment_id {
@@ -121,19 +155,20 @@ impl Holder {
                 }
             }
             // KV is eventually consistent: an older one is no news, and no failure.
-            Some(held) if manifest.version <= held.snapshot.version() => return Ok(()),
+            Some(held) if manifest.version <= held.snapshot.version() => return Ok(false),
             Some(_) => {}
         }
-        let snapshot = Snapshot::new(manifest, self.current.as_ref().map(|held| &held.snapshot));
+        let earlier = self.current.as_ref().map(|held| &held.snapshot);
+        let snapshot = Snapshot::new(manifest, earlier, self.objects.clone());
         self.current = Some(Held { snapshot: Rc::new(snapshot), raw: raw.into() });
-        Ok(())
+        Ok(true)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shared::snapshot::manifest::{Base, Delta};
+    use shared::snapshot::manifest::Delta;
     use shared::snapshot::signed::SnapshotSigner;
 
     const SECOND: UnixMs = 1_000;
@@ -161,7 +196,7 @@ mod tests {
                 deployment_id: deployment.into(),
                 version,
                 created_at,
-                base: Base::default(),
+                base: None,
                 delta: Delta::default(),
             };
             let raw = manifest.encode(&self.signer).unwrap();

@@ -23,35 +23,20 @@ pub struct Manifest {
     /// Grows with every publication, and is never below Unix milliseconds.
     pub version: u64,
     pub created_at: UnixMs,
-    pub base: Base,
+    /// None before the first compaction: then the delta has everything.
+    pub base: Option<Base>,
     pub delta: Delta,
 }
 
 /// The immutable objects that the snapshot consists of.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Base {
-    /// Sorted by `first`; a shard holds the ids from there to the next one's.
-    pub shards: Vec<ShardRef>,
-    /// Sorted by `first`; a slice holds the numbers from there to the next one's.
-    pub projects: Vec<SliceRef>,
-    /// None before the first compaction: then the delta has them.
-    pub providers: Option<Hash>,
+    /// Of the [`Index`](super::index::Index) that names all others.
+    pub index: Hash,
     /// Every change in it was made before this time. So an earlier manifest
     /// that was made later than this, and the delta of one that names this
     /// base, together say what the base says.
     pub compiled_at: UnixMs,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ShardRef {
-    pub first: [u8; 16],
-    pub hash: Hash,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SliceRef {
-    pub first: ProjectNumber,
-    pub hash: Hash,
 }
 
 /// What changed since the base was compiled; it outranks the base.
@@ -75,7 +60,7 @@ pub enum ManifestError {
     Shard(#[from] ShardError),
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("the manifest's indexes are not sorted")]
+    #[error("the manifest's projects are not sorted")]
     Unsorted,
 }
 
@@ -84,7 +69,7 @@ struct Wire {
     deployment_id: String,
     version: u64,
     created_at: UnixMs,
-    base: Base,
+    base: Option<Base>,
     /// A [`Shard`].
     tokens: Vec<u8>,
     /// A [`config`] object each.
@@ -100,7 +85,7 @@ impl Manifest {
             deployment_id: deployment_id.clone(),
             version: *version,
             created_at: *created_at,
-            base: base.clone(),
+            base: *base,
             tokens: delta.tokens.as_bytes().to_vec(),
             projects: delta.projects.iter().map(config::encode).collect::<Result<_, _>>()?,
             providers: delta.providers.as_ref().map(config::encode).transpose()?,
@@ -124,27 +109,10 @@ impl Manifest {
                 .collect::<Result<Vec<Project>, _>>()?,
             providers: providers.as_deref().map(config::decode).transpose()?,
         };
-        let sorted = base.shards.is_sorted_by(|a, b| a.first < b.first)
-            && base.projects.is_sorted_by(|a, b| a.first < b.first)
-            && delta.projects.is_sorted_by(|a, b| a.number < b.number);
-        if !sorted {
+        if !delta.projects.is_sorted_by(|a, b| a.number < b.number) {
             return Err(ManifestError::Unsorted);
         }
         Ok(Self { deployment_id, version, created_at, base, delta })
-    }
-}
-
-impl Base {
-    /// The shard whose range holds `id`, if any.
-    pub fn shard_of(&self, id: Uuid) -> Option<Hash> {
-        let after = self.shards.partition_point(|shard| shard.first <= *id.as_bytes());
-        Some(self.shards[after.checked_sub(1)?].hash)
-    }
-
-    /// The slice whose range holds project `number`, if any.
-    pub fn slice_of(&self, number: ProjectNumber) -> Option<Hash> {
-        let after = self.projects.partition_point(|slice| slice.first <= number);
-        Some(self.projects[after.checked_sub(1)?].hash)
     }
 }
 
@@ -171,15 +139,7 @@ mod tests {
             deployment_id: "default".into(),
             version: 1_795_444_000_001,
             created_at: 1_795_444_000_000,
-            base: Base {
-                shards: vec![
-                    ShardRef { first: [1; 16], hash: Hash([3; 32]) },
-                    ShardRef { first: [2; 16], hash: Hash([4; 32]) },
-                ],
-                projects: vec![SliceRef { first: 1, hash: Hash([5; 32]) }],
-                providers: Some(Hash([6; 32])),
-                compiled_at: 1_795_443_000_000,
-            },
+            base: Some(Base { index: Hash([3; 32]), compiled_at: 1_795_443_000_000 }),
             delta: Delta {
                 tokens: Shard::build(vec![record]),
                 projects: vec![project(3)],
@@ -198,16 +158,6 @@ mod tests {
     }
 
     #[test]
-    fn ranges_start_at_their_first_and_end_at_the_next() {
-        let base = manifest().base;
-        assert_eq!(base.shard_of(Uuid::from_bytes([0; 16])), None);
-        assert_eq!(base.shard_of(Uuid::from_bytes([1; 16])), Some(Hash([3; 32])));
-        assert_eq!(base.shard_of(Uuid::from_bytes([9; 16])), Some(Hash([4; 32])));
-        assert_eq!(base.slice_of(0), None);
-        assert_eq!(base.slice_of(u32::MAX), Some(Hash([5; 32])));
-    }
-
-    #[test]
     fn a_well_signed_but_malformed_payload_is_an_error() {
         let signer = SnapshotSigner::new(&[1; 32]);
         let payload = signer.sign(Kind::Manifest, b"");
@@ -222,10 +172,10 @@ mod tests {
     }
 
     #[test]
-    fn unsorted_indexes_are_refused() {
+    fn unsorted_projects_are_refused() {
         let signer = SnapshotSigner::new(&[1; 32]);
         let mut unsorted = manifest();
-        unsorted.base.shards.reverse();
+        unsorted.delta.projects = vec![project(3), project(2)];
         let object = unsorted.encode(&signer).unwrap();
         assert!(matches!(Manifest::decode(&object, &(&signer).into()), Err(ManifestError::Unsorted)));
     }

@@ -76,11 +76,16 @@ impl TokenRecord {
         u32::from_le_bytes(self.array(48)) & REVOKED != 0
     }
 
+    /// Whether `token` is this record's: id and secret, the latter in constant time.
+    pub fn is_of(&self, token: &Token) -> bool {
+        let known: [u8; 16] = self.array(16);
+        token.id() == self.id() && bool::from(token.secret_hash()[..16].ct_eq(&known))
+    }
+
     /// Whether `token` is this record's, and valid at `now` in a project whose
     /// tokens are valid if issued at or after `valid_from`.
     pub fn check(&self, token: &Token, valid_from: UnixMs, now: UnixMs) -> Result<(), Invalid> {
-        let known: [u8; 16] = self.array(16);
-        if token.id() != self.id() || !bool::from(token.secret_hash()[..16].ct_eq(&known)) {
+        if !self.is_of(token) {
             return Err(Invalid::WrongSecret);
         }
         if self.is_revoked() || id::leading_ms(&self.array(0)) < valid_from {

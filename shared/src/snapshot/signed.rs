@@ -84,11 +84,7 @@ impl SnapshotVerifier {
 
     /// The payload of `object`, once its signature is verified.
     pub fn open<'a>(&self, kind: Kind, object: &'a [u8]) -> Result<&'a [u8], SignedError> {
-        if object.len() < PAYLOAD || object[..MAGIC_LEN] != kind.magic() {
-            return Err(SignedError::Malformed);
-        }
-        let mut id = KeyId([0; 8]);
-        id.0.copy_from_slice(&object[MAGIC_LEN..SIGNED_FROM]);
+        let id = key_id(kind, object).ok_or(SignedError::Malformed)?;
         let signature =
             Signature::from_slice(&object[SIGNED_FROM..PAYLOAD]).map_err(|_| SignedError::Malformed)?;
         let payload = &object[PAYLOAD..];
@@ -102,6 +98,21 @@ impl From<&SnapshotSigner> for SnapshotVerifier {
     fn from(signer: &SnapshotSigner) -> Self {
         Self(vec![(signer.id, signer.key.verifying_key())])
     }
+}
+
+impl<'a> FromIterator<&'a SnapshotSigner> for SnapshotVerifier {
+    fn from_iter<I: IntoIterator<Item = &'a SnapshotSigner>>(signers: I) -> Self {
+        Self(signers.into_iter().map(|signer| (signer.id, signer.key.verifying_key())).collect())
+    }
+}
+
+/// Which key `object` says it was signed with, if it has the form of a signed
+/// object of this kind. Nothing is verified.
+pub fn key_id(kind: Kind, object: &[u8]) -> Option<KeyId> {
+    let head = object.get(..PAYLOAD).filter(|head| head[..MAGIC_LEN] == kind.magic())?;
+    let mut id = KeyId([0; 8]);
+    id.0.copy_from_slice(&head[MAGIC_LEN..SIGNED_FROM]);
+    Some(id)
 }
 
 fn message(kind: Kind, id: KeyId, payload: &[u8]) -> Vec<u8> {
@@ -118,6 +129,8 @@ mod tests {
         let verifier = SnapshotVerifier::from(&signer);
         let object = signer.sign(Kind::Manifest, b"payload");
         assert_eq!(verifier.open(Kind::Manifest, &object), Ok(&b"payload"[..]));
+        assert_eq!(key_id(Kind::Manifest, &object), Some(signer.id));
+        assert_eq!((key_id(Kind::Fresh, &object), key_id(Kind::Manifest, &object[..70])), (None, None));
         assert_eq!(verifier.open(Kind::Fresh, &object), Err(SignedError::Malformed));
 
         let stranger = SnapshotVerifier::from(&SnapshotSigner::new(&[2; 32]));

@@ -3,16 +3,34 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
-use latchkey_tests::bench::{change, forward, memory, peer, report::Report, rig::Rig, stream};
+use latchkey_tests::bench::{change, forward, memory, peer, publish, report::Report, rig::Rig, stream};
 use std::process::Command;
+use tokio::runtime::{Builder, Runtime};
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() {
-    leave_the_measured_core();
+fn main() {
     let names: Vec<String> = std::env::args().skip(1).collect();
     let wanted = |name: &str| names.is_empty() || names.iter().any(|other| other == name);
     let mut report = Report::new();
     println!("{}; {}\n", report.machine, report.versions.join("; "));
+    // The publisher has the whole machine, as its database has.
+    Runtime::new().unwrap().block_on(async {
+        if wanted("publish") {
+            publish::whole().await.into_iter().for_each(|row| report.add(row));
+        }
+        if wanted("one-change") {
+            publish::one_change().await.into_iter().for_each(|row| report.add(row));
+        }
+    });
+    leave_the_measured_core();
+    let edge = Builder::new_current_thread().enable_all().build().unwrap();
+    edge.block_on(at_the_edge(&wanted, &mut report));
+    report.write().unwrap();
+}
+
+async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+    if !["forward", "stream", "peer", "memory", "change"].into_iter().any(wanted) {
+        return;
+    }
     let rig = Rig::start().await;
     if wanted("forward") {
         report.add(forward::plain(&rig).await);
@@ -30,7 +48,6 @@ async fn main() {
     if wanted("change") {
         report.add(change::enforced().await);
     }
-    report.write().unwrap();
 }
 
 /// Load and upstream, which run in this process, must not compete with what is measured.

@@ -4,11 +4,7 @@ use super::{EdgeStack, odd};
 use crate::fixture::{self, now, project, provider, record, text, token};
 use shared::id;
 use shared::provider::{Api, Provider, Timeouts};
-use shared::snapshot::config::{self, Project, Providers};
-use shared::snapshot::manifest::{Base, ShardRef, SliceRef};
-use shared::snapshot::record::TokenRecord;
-use shared::snapshot::shard::Shard;
-use shared::snapshot::{Hash, project_key, providers_key, shard_key};
+use shared::snapshot::config::{Project, Providers};
 use shared::token::Token;
 use std::sync::LazyLock;
 
@@ -98,35 +94,6 @@ async fn providers(upstream: &str) -> Providers {
         odd,
     ]);
     providers
-}
-
-/// Puts objects into KV as a compaction does, and returns what names them.
-pub fn compile(
-    stack: &EdgeStack,
-    shards: Vec<Vec<TokenRecord>>,
-    slices: Vec<Vec<Project>>,
-    providers: Option<&Providers>,
-) -> Base {
-    let put = |key: fn(Hash) -> String, content: &[u8]| {
-        let hash = Hash::of(content);
-        stack.kv.set_raw(&key(hash), content);
-        hash
-    };
-    let shards = shards.into_iter().map(|records| {
-        let first = *records[0].id().as_bytes();
-        ShardRef { first, hash: put(shard_key, Shard::build(records).as_bytes()) }
-    });
-    let slices = slices.into_iter().map(|projects| {
-        let first = projects[0].number;
-        let content = config::encode(&config::ProjectSlice { projects }).unwrap();
-        SliceRef { first, hash: put(project_key, &content) }
-    });
-    Base {
-        shards: shards.collect(),
-        projects: slices.collect(),
-        providers: providers.map(|providers| put(providers_key, &config::encode(providers).unwrap())),
-        compiled_at: 0,
-    }
 }
 
 /// What somebody would send who knows the id of a token but not its secret.

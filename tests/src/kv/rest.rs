@@ -1,6 +1,6 @@
 //! The part of Cloudflare's REST API that the publisher uses, in its shapes.
 
-use super::{MAX_VALUE_LEN, NAMESPACE, Side, State, with_fault};
+use super::{MAX_VALUE_LEN, NAMESPACE, Side, State, held, with_fault};
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Query, State as Extract};
 use axum::http::{HeaderMap, StatusCode};
@@ -42,12 +42,16 @@ async fn write(
     if value.len() > MAX_VALUE_LEN {
         return failure(StatusCode::PAYLOAD_TOO_LARGE, 10_033, "the value is too large");
     }
-    answer(&state, &namespace, &headers, |state| {
-        state.writes.push((Side::Rest, key.clone()));
-        state.put(key, value.into(), None, options.expiration_ttl);
-        success(&json!({}))
-    })
-    .await
+    let hold = state.lock().unwrap().hold_of([&key].into_iter());
+    let write = async move {
+        answer(&state, &namespace, &headers, |state| {
+            state.writes.push((Side::Rest, key.clone()));
+            state.put(key, value.into(), None, options.expiration_ttl);
+            success(&json!({}))
+        })
+        .await
+    };
+    held::write(hold, write).await
 }
 
 #[derive(Deserialize)]
@@ -108,16 +112,20 @@ async fn bulk_write(
     if pairs.len() > 10_000 || pairs.iter().any(|pair| pair.expiration_ttl.is_some_and(|ttl| ttl < 60)) {
         return failure(StatusCode::BAD_REQUEST, 10_001, "too many pairs, or one that expires too soon");
     }
-    answer(&state, &namespace, &headers, |state| {
-        let written = pairs.len();
-        for Pair { key, value, base64, expiration_ttl } in pairs {
-            let value = if base64 { STANDARD.decode(value).unwrap() } else { value.into_bytes() };
-            state.writes.push((Side::Rest, key.clone()));
-            state.put(key, value, None, expiration_ttl);
-        }
-        success(&json!({ "successful_key_count": written, "unsuccessful_keys": [] }))
-    })
-    .await
+    let hold = state.lock().unwrap().hold_of(pairs.iter().map(|pair| &pair.key));
+    let write = async move {
+        answer(&state, &namespace, &headers, |state| {
+            let written = pairs.len();
+            for Pair { key, value, base64, expiration_ttl } in pairs {
+                let value = if base64 { STANDARD.decode(value).unwrap() } else { value.into_bytes() };
+                state.writes.push((Side::Rest, key.clone()));
+                state.put(key, value, None, expiration_ttl);
+            }
+            success(&json!({ "successful_key_count": written, "unsuccessful_keys": [] }))
+        })
+        .await
+    };
+    held::write(hold, write).await
 }
 
 async fn bulk_delete(

@@ -1,16 +1,17 @@
 //! A flood of made-up tokens costs no look-up.
 
 use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::compiled::compile;
 use latchkey_tests::edge::{EdgeStack, MODEL, world};
 use latchkey_tests::fixture;
 use sha2::{Digest, Sha256};
 use shared::key::{Key, KeyRing};
 use shared::provider::Api;
-use shared::snapshot::manifest::Delta;
 use shared::token::{PREFIX, TagKeys, Token};
 use std::fmt::Write;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
 const FLOOD: u32 = 10_000;
 const AT_ONCE: u32 = 250;
@@ -25,15 +26,11 @@ async fn with_a_shard() -> EdgeStack {
     let stack = EdgeStack::empty(1_000).await;
     let mut manifest = stack.manifest(1);
     let records = manifest.delta.tokens.iter().collect();
-    manifest.base = world::compile(
-        &stack,
-        vec![records],
-        vec![manifest.delta.projects.clone()],
-        manifest.delta.providers.as_ref(),
-    );
-    manifest.delta = Delta::default();
+    let projects = std::mem::take(&mut manifest.delta).projects;
+    let mut compiled = compile(&stack, vec![records], vec![projects], &stack.providers());
     // All ids that a test makes lie in the shard's range.
-    manifest.base.shards[0].first = [0; 16];
+    compiled.shards[0].first = Uuid::nil();
+    manifest.base = Some(compiled.base(&stack));
     stack.publish(&manifest);
     stack
 }

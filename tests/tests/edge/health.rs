@@ -1,7 +1,7 @@
 //! `/healthz`.
 
-use latchkey_tests::edge::EdgeStack;
 use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::{EdgeStack, inside};
 use latchkey_tests::fixture;
 use latchkey_tests::keys;
 use latchkey_tests::kv::KvServer;
@@ -24,6 +24,16 @@ async fn says_version_and_age_of_the_snapshot_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn tells_what_is_inside_to_who_signs() {
+    let edge = EdgeStack::warm(60_000).await;
+    let plain = send(edge.get("/healthz")).await.json();
+    assert_eq!(send(edge.get("/healthz?verbose")).await.json(), plain);
+    let inside = inside(&edge.workerd).await;
+    assert!(inside["memory_bytes"].as_u64().unwrap() > 1024 * 1024, "{inside}");
+    assert_eq!(inside["stats"]["traffic"]["kv_reads"], 1, "{inside}");
+}
+
+#[tokio::test]
 async fn is_not_healthy_without_a_snapshot() {
     let edge = EdgeStack::empty(1_000).await;
     let reply = send(edge.get("/healthz")).await;
@@ -34,7 +44,7 @@ async fn is_not_healthy_without_a_snapshot() {
 #[tokio::test]
 async fn a_worker_without_its_keys_names_what_is_missing() {
     let kv = KvServer::start().await;
-    for missing in ["SNAPSHOT_VERIFY_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY"] {
+    for missing in ["SNAPSHOT_VERIFY_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY", "EDGE_INGEST_KEY"] {
         let mut variables = keys::edge_variables();
         variables.retain(|(name, _)| *name != missing);
         let workerd = Workerd::start(&Worker::edge(kv.binding_address(), variables));

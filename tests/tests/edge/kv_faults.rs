@@ -1,6 +1,7 @@
 //! KV that fails or hangs: what an isolate holds is enough.
 
 use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::compiled::compile;
 use latchkey_tests::edge::{EdgeStack, MODEL, world};
 use latchkey_tests::fixture;
 use latchkey_tests::kv::{Fault, Side};
@@ -143,7 +144,7 @@ async fn while_an_object_cannot_be_read_the_previous_snapshot_serves() {
 fn with_a_shard(edge: &EdgeStack, version: u64) -> Manifest {
     let mut manifest = edge.manifest(version);
     let records = manifest.delta.tokens.iter().collect();
-    manifest.base = world::compile(edge, vec![records], Vec::new(), None);
+    manifest.base = Some(compile(edge, vec![records], Vec::new(), &edge.providers()).base(edge));
     manifest.delta.tokens = Shard::default();
     manifest
 }

@@ -9,6 +9,7 @@
 )]
 
 mod bodies;
+mod copies;
 mod credentials;
 mod forged_tokens;
 mod fresh_tokens;
@@ -17,8 +18,8 @@ mod health;
 mod kv_faults;
 mod leaving_clients;
 mod manifest_faults;
+mod memory;
 mod paths;
-
 mod refusals;
 mod request_headers;
 mod response_headers;

@@ -3,5 +3,10 @@
 
 mod changes;
 mod faults;
+mod kill;
+mod restore;
+mod rotation;
 mod secrets;
+mod several;
 mod snapshot;
+mod traffic;

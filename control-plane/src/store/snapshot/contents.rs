@@ -4,14 +4,15 @@
 //! is what the outbox says and that base does not include.
 
 use super::Error;
+use crate::store::sql::query;
 use crate::store::{Connection, from_db, to_db};
 use shared::id::UnixMs;
 use shared::provider::Provider;
 use shared::sealed::Sealed;
 use shared::snapshot::config::{Credential, OnStale, Project, Providers};
-use shared::snapshot::record::TokenRecord;
+use shared::snapshot::record::{ProjectNumber, TokenRecord};
 use sqlx::FromRow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 #[derive(FromRow)]
@@ -25,7 +26,7 @@ struct TokenRow {
 
 /// The present state of every token that changed since the base.
 pub async fn changed_tokens(conn: &mut Connection, base_id: i64) -> Result<Vec<TokenRecord>, Error> {
-    let rows: Vec<TokenRow> = sqlx::query_as(
+    let rows: Vec<TokenRow> = query(
         "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number
          from tokens t join projects p on p.id = t.project_id
          where t.id in (select token_id from outbox
@@ -37,28 +38,128 @@ pub async fn changed_tokens(conn: &mut Connection, base_id: i64) -> Result<Vec<T
     rows.iter().map(record).collect()
 }
 
-/// Tokens with an id above `after`, by id. Those that ended before `ended_before`
-/// are left out: until then the edge can still say *why* it refuses them.
+/// Which tokens changed since the base.
+pub async fn changed_token_ids(conn: &mut Connection, base_id: i64) -> Result<Vec<Uuid>, Error> {
+    query(
+        "select distinct token_id from outbox
+         where token_id is not null and (base_id is null or base_id <> $1)",
+    )
+    .bind(base_id)
+    .scalars(conn)
+    .await
+}
+
+/// What a token's record says of its project, of every project: few beside the
+/// tokens, so that no token need be joined with its own.
+#[derive(Debug)]
+pub struct Owners(HashMap<Uuid, (ProjectNumber, i64)>);
+
+impl Owners {
+    pub async fn read(conn: &mut Connection) -> Result<Self, Error> {
+        let rows: Vec<(Uuid, i64, i64)> =
+            query("select id, number, tokens_valid_from from projects").fetch_all(conn).await?;
+        let owner = |(id, owner, valid_from)| Ok((id, (number(owner)?, valid_from)));
+        rows.into_iter().map(owner).collect::<Result<_, Error>>().map(Self)
+    }
+}
+
+/// One page of a walk through the tokens.
+#[derive(Debug)]
+pub struct TokenPage {
+    pub records: Vec<TokenRecord>,
+    /// The last id looked at, after which the next page begins; none at the end.
+    pub last: Option<Uuid>,
+}
+
+#[derive(FromRow)]
+struct OwnedTokenRow {
+    id: Uuid,
+    project_id: Uuid,
+    secret_hash: Vec<u8>,
+    expires_at: Option<i64>,
+    revoked_at: Option<i64>,
+    created_at: i64,
+}
+
+/// Tokens with an id above `after` and below `below`, by id. Those that ended
+/// before `ended_before` are left out: until then the edge can still say *why*
+/// it refuses them.
 pub async fn token_page(
     conn: &mut Connection,
+    owners: &Owners,
     after: Uuid,
+    below: Uuid,
     ended_before: UnixMs,
     limit: u32,
-) -> Result<Vec<TokenRecord>, Error> {
-    let rows: Vec<TokenRow> = sqlx::query_as(
-        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number
-         from tokens t join projects p on p.id = t.project_id
-         where t.id > $1 and (t.expires_at is null or t.expires_at > $2)
-         and (t.revoked_at is null or t.revoked_at > $2)
-         and (t.created_at >= p.tokens_valid_from or p.tokens_valid_from > $2)
-         order by t.id limit $3",
+) -> Result<TokenPage, Error> {
+    let rows: Vec<OwnedTokenRow> = query(
+        "select id, project_id, secret_hash, expires_at, revoked_at, created_at from tokens
+         where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
+         and (revoked_at is null or revoked_at > $3) order by id limit $4",
     )
     .bind(after)
+    .bind(below)
     .bind(to_db(ended_before))
     .bind(i64::from(limit))
     .fetch_all(conn)
     .await?;
-    rows.iter().map(record).collect()
+    let last = rows.last().map(|row| row.id);
+    let mut records = Vec::with_capacity(rows.len());
+    for row in rows {
+        let OwnedTokenRow { id, project_id, secret_hash, expires_at, revoked_at, created_at } = row;
+        let (number, valid_from) = *owners.0.get(&project_id).ok_or(Error::RowNotFound)?;
+        if created_at >= valid_from || valid_from > to_db(ended_before) {
+            records.push(record(&TokenRow {
+                id,
+                secret_hash,
+                expires_at,
+                revoked_at,
+                number: number.into(),
+            })?);
+        }
+    }
+    Ok(TokenPage { records, last })
+}
+
+/// A token as the database has it, whether or not it is in the snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct StoredToken {
+    pub record: TokenRecord,
+    /// Its project's `tokens_valid_from` is later than its issue.
+    pub is_revoked_with_all: bool,
+}
+
+/// All tokens with an id above `after` and below `below`, by id.
+pub async fn all_tokens_page(
+    conn: &mut Connection,
+    after: Uuid,
+    below: Uuid,
+    limit: u32,
+) -> Result<Vec<StoredToken>, Error> {
+    let rows: Vec<AnyTokenRow> = query(
+        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number,
+         t.created_at < p.tokens_valid_from as is_revoked_with_all
+         from tokens t join projects p on p.id = t.project_id
+         where t.id > $1 and t.id < $2 order by t.id limit $3",
+    )
+    .bind(after)
+    .bind(below)
+    .bind(i64::from(limit))
+    .fetch_all(conn)
+    .await?;
+    rows.iter()
+        .map(|row| {
+            let is_revoked_with_all = row.is_revoked_with_all;
+            Ok(StoredToken { record: record(&row.token)?, is_revoked_with_all })
+        })
+        .collect()
+}
+
+#[derive(FromRow)]
+struct AnyTokenRow {
+    #[sqlx(flatten)]
+    token: TokenRow,
+    is_revoked_with_all: bool,
 }
 
 fn record(row: &TokenRow) -> Result<TokenRecord, Error> {
@@ -90,7 +191,7 @@ struct CredentialRow {
 
 /// The present state of every project that changed since the base, by number.
 pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec<Project>, Error> {
-    let rows = sqlx::query_as(
+    let rows = query(
         "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
          from projects
          where id in (select project_id from outbox
@@ -100,7 +201,7 @@ pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec
     .bind(base_id)
     .fetch_all(&mut *conn)
     .await?;
-    let credentials = sqlx::query_as(
+    let credentials = query(
         "select id, project_id, provider, weight, priority, sealed from credentials
          where is_active and project_id in (select project_id from outbox
                       where project_id is not null and (base_id is null or base_id <> $1))
@@ -112,18 +213,40 @@ pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec
     join(rows, credentials)
 }
 
-/// Projects numbered above `after`, by number.
-pub async fn project_page(conn: &mut Connection, after: i64, limit: u32) -> Result<Vec<Project>, Error> {
-    let rows: Vec<ProjectRow> = sqlx::query_as(
+/// The numbers of the projects that changed since the base.
+pub async fn changed_project_numbers(
+    conn: &mut Connection,
+    base_id: i64,
+) -> Result<Vec<ProjectNumber>, Error> {
+    let numbers: Vec<i64> = query(
+        "select number from projects
+         where id in (select project_id from outbox
+                      where project_id is not null and (base_id is null or base_id <> $1))",
+    )
+    .bind(base_id)
+    .scalars(conn)
+    .await?;
+    numbers.into_iter().map(number).collect()
+}
+
+/// Projects numbered above `after` and below `below`, by number.
+pub async fn project_page(
+    conn: &mut Connection,
+    after: i64,
+    below: i64,
+    limit: u32,
+) -> Result<Vec<Project>, Error> {
+    let rows: Vec<ProjectRow> = query(
         "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
-         from projects where number > $1 order by number limit $2",
+         from projects where number > $1 and number < $2 order by number limit $3",
     )
     .bind(after)
+    .bind(below)
     .bind(i64::from(limit))
     .fetch_all(&mut *conn)
     .await?;
     let last = rows.last().map_or(after, |row| row.number);
-    let credentials = sqlx::query_as(
+    let credentials = query(
         "select c.id, c.project_id, c.provider, c.weight, c.priority, c.sealed
          from credentials c join projects p on p.id = c.project_id
          where c.is_active and p.number > $1 and p.number <= $2 order by c.id",
@@ -136,14 +259,14 @@ pub async fn project_page(conn: &mut Connection, after: i64, limit: u32) -> Resu
 }
 
 pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<Project>, Error> {
-    let rows = sqlx::query_as(
+    let rows = query(
         "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
          from projects where id = $1",
     )
     .bind(project_id)
     .fetch_all(&mut *conn)
     .await?;
-    let credentials = sqlx::query_as(
+    let credentials = query(
         "select id, project_id, provider, weight, priority, sealed from credentials
          where is_active and project_id = $1 order by id",
     )
@@ -181,7 +304,7 @@ fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Ve
 /// edge refuses it; it must not keep a revocation from being published.
 pub async fn providers(conn: &mut Connection) -> Result<Providers, Error> {
     let rows: Vec<(String, String)> =
-        sqlx::query_as("select name, definition from providers order by name").fetch_all(conn).await?;
+        query("select name, definition from providers order by name").fetch_all(conn).await?;
     let mut providers = Vec::with_capacity(rows.len());
     for (name, definition) in rows {
         match serde_json::from_str::<Provider>(&definition) {

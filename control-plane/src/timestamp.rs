@@ -1,19 +1,33 @@
-//! Times on the wire: RFC 3339, UTC.
+//! Times as people and programs read them: RFC 3339, UTC.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use shared::id::UnixMs;
 use std::borrow::Cow;
+use std::fmt;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 /// A time as clients write and read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Timestamp(pub UnixMs);
+pub struct Timestamp(pub UnixMs);
+
+impl Timestamp {
+    /// A year beyond 9999 cannot be written.
+    fn text(self) -> Option<String> {
+        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000);
+        time.ok()?.format(&Rfc3339).ok()
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text().ok_or(fmt::Error)?)
+    }
+}
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000);
-        let text = time.map_err(ser::Error::custom)?.format(&Rfc3339).map_err(ser::Error::custom)?;
+        let text = self.text().ok_or_else(|| ser::Error::custom("a time beyond the year 9999"))?;
         to.serialize_str(&text)
     }
 }

@@ -1,0 +1,16 @@
+//! What holds on either database. Loaded once for each, by `sqlite.rs` and `postgres.rs`.
+
+use super::Database;
+
+type World = crate::world::World<Database>;
+
+mod audit;
+mod concurrency;
+mod credentials;
+mod migrate;
+mod process;
+mod projects;
+mod protocol;
+mod providers;
+mod service;
+mod tokens;

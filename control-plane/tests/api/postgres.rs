@@ -1,0 +1,6 @@
+//! The contract on `PostgreSQL`.
+
+pub(crate) type Database = crate::database::Postgres;
+
+#[path = "contract.rs"]
+mod contract;

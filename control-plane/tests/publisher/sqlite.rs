@@ -1,0 +1,6 @@
+//! The publisher on `SQLite`.
+
+pub(crate) type Database = crate::database::Sqlite;
+
+#[path = "contract.rs"]
+mod contract;

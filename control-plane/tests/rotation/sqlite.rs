@@ -1,0 +1,6 @@
+//! The contract on `SQLite`.
+
+pub(crate) type Database = crate::database::Sqlite;
+
+#[path = "contract.rs"]
+mod contract;

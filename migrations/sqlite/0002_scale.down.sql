@@ -1,0 +1,16 @@
+alter table snapshot_bases drop column objects;
+drop table snapshot_unreferenced;
+drop table snapshot_orders;
+drop table publisher_lease;
+alter table tokens drop column tag_key;
+drop index projects_by_default_provider;
+drop table project_numbers;
+
+-- The version before this one publishes another format: nothing that was compiled or
+-- told before counts, so that its next publication tells everything anew.
+delete from snapshot_bases;
+delete from outbox;
+insert into outbox (token_id, created_at) select id, created_at from tokens order by id;
+insert into outbox (project_id, created_at) select id, created_at from projects order by number;
+-- One row for all providers, if there are any.
+insert into outbox (created_at) select min(created_at) from providers having count(*) > 0;

@@ -1,0 +1,184 @@
+//! One seed for each form that an object can have: from there the fuzzer goes on.
+
+use latchkey_fuzz::keys::{RING, SIGNER};
+use shared::id;
+use shared::policy::EndpointRule;
+use shared::provider::{Api, Auth, Provider, Timeouts};
+use shared::sealed::{Binding, Sealed};
+use shared::snapshot::Hash;
+use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers};
+use shared::snapshot::fresh::Fresh;
+use shared::snapshot::index::{Index, ShardRef, SliceRef};
+use shared::snapshot::manifest::{Delta, Manifest};
+use shared::snapshot::record::TokenRecord;
+use shared::snapshot::shard::Shard;
+use shared::token::PREFIX;
+use uuid::Uuid;
+
+/// Magic, key id and signature precede the payload of a signed object.
+const PAYLOAD: usize = 76;
+
+pub(crate) struct Seed {
+    pub(crate) target: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) content: Vec<u8>,
+}
+
+pub(crate) fn seeds() -> Vec<Seed> {
+    let of = |target, seeds: Vec<(&'static str, Vec<u8>)>| {
+        seeds.into_iter().map(move |(name, content)| Seed { target, name, content })
+    };
+    of("fresh", signed(golden("fresh.bin"), &fresh().encode(&SIGNER).unwrap()))
+        .chain(of("manifest", signed(golden("manifest.bin"), &manifest().encode(&SIGNER).unwrap())))
+        .chain(of("index", indexes()))
+        .chain(of("projects", projects()))
+        .chain(of("providers", providers()))
+        .chain(of("shard", shards()))
+        .chain(of("token", tokens()))
+        .collect()
+}
+
+fn golden(name: &str) -> Vec<u8> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/tests/golden");
+    std::fs::read(folder.join(name)).unwrap()
+}
+
+/// The target signs payloads; with the golden object goes its signature as well.
+fn signed(golden: Vec<u8>, made: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("golden", golden[PAYLOAD..].to_vec()),
+        ("golden-signed", golden),
+        ("made", made[PAYLOAD..].to_vec()),
+    ]
+}
+
+fn record(seed: u8) -> TokenRecord {
+    let expires_at = seed.is_multiple_of(2).then_some(u64::from(seed) << 32);
+    TokenRecord::new(id::new(u64::from(seed), &[seed; 10]), &[seed; 32], expires_at, 3, seed == 5)
+}
+
+fn shard_of(seeds: &[u8]) -> Vec<u8> {
+    let mut bytes = [&b"LKS1"[..], &u32::try_from(seeds.len()).unwrap().to_le_bytes()].concat();
+    for seed in seeds {
+        bytes.extend_from_slice(record(*seed).as_bytes());
+    }
+    bytes
+}
+
+fn shards() -> Vec<(&'static str, Vec<u8>)> {
+    vec![
+        ("golden", golden("shard.bin")),
+        ("empty", shard_of(&[])),
+        ("sorted", shard_of(&[1, 2, 3, 4, 5, 6, 7])),
+        ("unsorted", shard_of(&[5, 1, 9, 3])),
+        ("twice", shard_of(&[2, 2, 2])),
+    ]
+}
+
+fn indexes() -> Vec<(&'static str, Vec<u8>)> {
+    let shard = |at: u8| ShardRef { first: id::new(u64::from(at), &[at; 10]), hash: Hash([at; 32]) };
+    let slice = |at: u8| SliceRef { first: u32::from(at) << 8, hash: Hash([at; 32]) };
+    let index = |shards: &[u8], slices: &[u8]| {
+        let shards: Vec<_> = shards.iter().map(|at| shard(*at)).collect();
+        let slices: Vec<_> = slices.iter().map(|at| slice(*at)).collect();
+        Index::build(&shards, &slices, Hash([9; 32])).unwrap().as_bytes().to_vec()
+    };
+    vec![
+        ("golden", golden("index.bin")),
+        ("empty", index(&[], &[])),
+        ("several", index(&[1, 2, 3, 4], &[0, 1, 2])),
+        ("only-slices", index(&[], &[7])),
+    ]
+}
+
+/// The text; version, id, secret and tag for a checksum; id, secret and a character to change.
+fn tokens() -> Vec<(&'static str, Vec<u8>)> {
+    let text = golden("token.txt");
+    let raw = bs58::decode(&text[PREFIX.len()..]).into_vec().unwrap();
+    vec![("golden", text), ("body", raw[..41].to_vec()), ("content", [&raw[1..37], &[9, b'z']].concat())]
+}
+
+/// With a credential that opens.
+fn project(number: u32) -> Project {
+    let (project_id, credential_id) = (id::new(1, &[1; 10]), id::new(2, &[2; 10]));
+    let binding = Binding {
+        deployment_id: "default",
+        project_id,
+        credential_id,
+        provider: "openai",
+        origin: "https://api.openai.com",
+    };
+    let sealed = Sealed::seal("sk-upstream", binding, &RING, [3; 12]).unwrap();
+    Project {
+        number,
+        id: project_id,
+        is_active: number != 2,
+        tokens_valid_from: u64::from(number),
+        default_provider: "openai".into(),
+        on_stale: if number == 2 { OnStale::Deny } else { OnStale::Serve },
+        max_snapshot_age: 60,
+        credentials: vec![Credential {
+            id: credential_id,
+            provider: "openai".into(),
+            weight: 1,
+            priority: 0,
+            sealed,
+        }],
+    }
+}
+
+fn projects() -> Vec<(&'static str, Vec<u8>)> {
+    let slice = |numbers: &[u32]| ProjectSlice { projects: numbers.iter().map(|at| project(*at)).collect() };
+    vec![
+        ("golden", golden("projects.json")),
+        ("empty", config::encode(&ProjectSlice::default()).unwrap()),
+        ("opens", config::encode(&slice(&[1, 2])).unwrap()),
+        ("unsorted", config::encode(&slice(&[9, 2])).unwrap()),
+        ("one", config::encode(&project(4)).unwrap()),
+    ]
+}
+
+fn provider(name: &str, api: Api, paths: &[&str]) -> Provider {
+    let rule = |path: &&str| EndpointRule { methods: vec!["POST".into()], path: (*path).into() };
+    Provider {
+        name: name.into(),
+        base_url: format!("https://{name}.test/api"),
+        auth: Auth { header: "x-api-key".into(), prefix: String::new() },
+        api,
+        allowed_endpoints: paths.iter().map(rule).collect(),
+        default_headers: [("x-team".to_owned(), "a \"quoted\" \u{e9}".to_owned())].into(),
+        allowed_headers: vec!["openai-project".into()],
+        timeouts: Timeouts::default(),
+    }
+}
+
+fn providers() -> Vec<(&'static str, Vec<u8>)> {
+    let paths = ["/v1/*:generate", "/**/a/**/b", "/v1/models/**"];
+    let several = Providers {
+        providers: vec![provider("one", Api::Anthropic, &paths), provider("two", Api::Gemini, &["/"])],
+    };
+    vec![
+        ("golden", golden("providers.json")),
+        ("empty", config::encode(&Providers::default()).unwrap()),
+        ("several", config::encode(&several).unwrap()),
+    ]
+}
+
+fn fresh() -> Fresh {
+    Fresh { deployment_id: "default".into(), record: record(1), project: project(3) }
+}
+
+/// Before the first compaction: everything is in the delta.
+fn manifest() -> Manifest {
+    Manifest {
+        deployment_id: Uuid::nil().to_string(),
+        version: 1,
+        created_at: 0,
+        base: None,
+        delta: Delta {
+            tokens: Shard::build([1, 2, 3].map(record).to_vec()),
+            projects: vec![project(1), project(2)],
+            providers: None,
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! The table of the long tests, and how one is run.
+
+use super::dice::Dice;
+use super::kill::{self, Database, Plan};
+use super::several::{self, Moment};
+use crate::postgres::Postgres;
+use crate::process::root;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+use tokio::process::Command;
+use tokio::task::LocalSet;
+
+/// Panics when something does not hold; else what to tell of it.
+type Outcome = Pin<Box<dyn Future<Output = String>>>;
+
+#[derive(Clone, Copy, Debug)]
+pub struct Test {
+    pub name: &'static str,
+    /// On two cores.
+    pub takes: &'static str,
+    pub what: &'static str,
+    start: fn() -> Outcome,
+}
+
+pub const TESTS: &[Test] = &[
+    Test {
+        name: "kill-sqlite",
+        takes: "5 min",
+        what: "kill -9 of the control plane in a loop during 5,000 changes; SOAK_CHANGES changes the number",
+        start: || Box::pin(killed(Database::Sqlite)),
+    },
+    Test {
+        name: "kill-postgres",
+        takes: "10 min",
+        what: "the same of two control planes and of PostgreSQL",
+        start: || Box::pin(killed(Database::Postgres)),
+    },
+    Test {
+        name: "several",
+        takes: "10 min",
+        what: "the one that publishes is stopped or killed 60 times; SOAK_CYCLES changes the number",
+        start: || Box::pin(stopped()),
+    },
+    Test {
+        name: "oracle",
+        takes: "10 min",
+        what: "random changes beside a naive model; ORACLE_CASES changes the number",
+        start: || {
+            Box::pin(command("cargo", &["test", "--locked", "-p", "latchkey-tests", "--test", "oracle"]))
+        },
+    },
+    Test {
+        name: "fuzz",
+        takes: "40 min",
+        what: "every decoder on damaged input, ten minutes each; FUZZ_SECONDS changes that",
+        start: || Box::pin(fuzzed()),
+    },
+];
+
+const CHANGES: usize = 5_000;
+const CLIENTS: usize = 12;
+/// Of so many changes, one kill at least.
+const CHANGES_A_KILL: usize = 40;
+const CYCLES: usize = 60;
+/// Of each target.
+const FUZZ_SECONDS: usize = 600;
+const STILL_RUNNING: Duration = Duration::from_secs(30);
+
+/// Tells how it goes on, and says whether it passed.
+pub async fn run(test: &Test) -> bool {
+    println!("{}: {}", test.name, test.what);
+    let started = Instant::now();
+    let here = LocalSet::new();
+    // A task of its own: a panic ends it, and nothing else.
+    let mut task = here.spawn_local((test.start)());
+    let outcome = loop {
+        match here.run_until(tokio::time::timeout(STILL_RUNNING, &mut task)).await {
+            Ok(outcome) => break outcome,
+            Err(_) => println!("{}: {:.0?} so far", test.name, started.elapsed()),
+        }
+    };
+    let took = started.elapsed();
+    match &outcome {
+        Ok(told) => println!("{} passed in {took:.0?}: {told}\n", test.name),
+        // Why is on standard error already.
+        Err(_) => println!("{} FAILED after {took:.0?}\n", test.name),
+    }
+    outcome.is_ok()
+}
+
+async fn killed(database: Database) -> String {
+    let changes = number("SOAK_CHANGES", CHANGES);
+    let plan = Plan { database, changes, kills: changes / CHANGES_A_KILL, clients: CLIENTS };
+    kill::run(plan, Dice::of_environment()).await.to_string()
+}
+
+async fn stopped() -> String {
+    let server = tokio::task::spawn_blocking(Postgres::start).await.unwrap();
+    let mut dice = Dice::of_environment();
+    let moments: Vec<_> = (0..number("SOAK_CYCLES", CYCLES)).map(|_| Moment::by_chance(&mut dice)).collect();
+    several::run(&server, moments, dice).await.to_string()
+}
+
+async fn fuzzed() -> String {
+    command("scripts/fuzz.sh", &[&number("FUZZ_SECONDS", FUZZ_SECONDS).to_string()]).await
+}
+
+/// Runs a program in the checkout; what it prints is seen.
+async fn command(program: &str, arguments: &[&str]) -> String {
+    let status = Command::new(program).args(arguments).current_dir(root()).kill_on_drop(true).status().await;
+    let status = status.unwrap_or_else(|error| panic!("{program}: {error}"));
+    assert!(status.success(), "{program} {}: {status}", arguments.join(" "));
+    String::new()
+}
+
+fn number(variable: &str, default: usize) -> usize {
+    std::env::var(variable)
+        .map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text}")))
+}
