@@ -15,8 +15,8 @@ use clap::Subcommand;
 use serde::Serialize;
 use shared::key::{KeyId, KeyRing};
 use shared::snapshot::MANIFEST_KEY;
-use shared::snapshot::manifest::Manifest;
-use shared::snapshot::signed::{self, Kind, SnapshotSigner};
+use shared::snapshot::manifest::{Manifest, ManifestError};
+use shared::snapshot::signed::{self, Kind, SignedError, SnapshotSigner};
 use std::time::Duration;
 
 /// A quarter of what the publisher takes at once; see [`Pace`].
@@ -132,7 +132,10 @@ async fn look_at_kv(settings: &PublisherSettings, now: u64) -> (InKv, String) {
             let age = now.saturating_sub(manifest.created_at) / 1000;
             format!("version {}, {age} s old, signed with {key}", manifest.version)
         }
-        Err(error) => format!("says it is signed with {key}, but {error}"),
+        Err(ManifestError::Signed(SignedError::UnknownKey(_))) => {
+            format!("signed with {key}, which is not listed")
+        }
+        Err(error) => format!("says it is signed with {key}, but cannot be used: {error}"),
     };
     (InKv::SignedBy(key), words)
 }

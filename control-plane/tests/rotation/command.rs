@@ -67,7 +67,7 @@ async fn the_status_says_what_needs_which_key() {
     let shown = text(&shown);
     for expected in [
         &format!("{}  NOT LISTED", id(30)),
-        "1 valid token, the last of them expires at 20",
+        "1 valid token, the last of them until 20",
         "can be removed now: none",
         &format!("needed, but not listed: ENCRYPTION_KEY {}, TOKEN_TAG_KEY {}", id(30), id(20)),
     ] {

@@ -7,7 +7,6 @@ use crate::timestamp::Timestamp;
 use shared::id::UnixMs;
 use shared::key::KeyId;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// By then every edge has what was published, with much to spare: KV says 60
 /// seconds or more, and an isolate looks at it every `SNAPSHOT_REFRESH_MS`.
@@ -192,22 +191,18 @@ fn of_these_the_edge_opens(seals: &[SealCount], encryption_key: &str, edge_keys:
     seals.iter().filter(is_open).map(|seal| seal.credentials.cast_unsigned()).sum()
 }
 
-/// When the tokens end by themselves, and which they are.
+/// When the tokens end by themselves, and which do not.
 fn ends(tag: &TagCount) -> String {
-    let mut text = match tag.last_expires_at {
-        Some(at) => format!(", the last of them expires at {}", Timestamp(at.cast_unsigned())),
-        None => String::new(),
-    };
-    if tag.endless > 0 {
-        let until = Timestamp(tag.last_created_at.cast_unsigned());
-        let endless = tag.endless;
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            ", {endless} never expire: make others in their place and revoke them, all made until {until}"
-        );
+    let last = tag.last_expires_at.map(|at| Timestamp(at.cast_unsigned()));
+    let made = Timestamp(tag.last_created_at.cast_unsigned());
+    let endless = tag.endless;
+    match (last, endless) {
+        (Some(at), 0) => format!(", the last of them until {at}"),
+        (Some(at), _) => format!(
+            ", the last of them until {at}, but {endless} for ever: replace and revoke those, all made by {made}"
+        ),
+        (None, _) => format!(", for ever: replace and revoke them, all made by {made}"),
     }
-    text
 }
 
 fn keep(advice: String) -> Advice {

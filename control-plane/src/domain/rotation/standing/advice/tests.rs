@@ -72,7 +72,7 @@ fn a_tag_key_may_go_when_its_tokens_have_ended() {
     let in_use = standing(vec![tag(Some(2), 3, 1, Some(NOW.cast_signed()))]);
     assert_eq!(judged(&in_use)[1], (Some(2), Rank::Listed, 3, Verdict::Keep));
     let advice = &in_use.keys[1].advice;
-    assert!(advice.contains("expires at 2026-") && advice.contains("1 never expire"), "{advice}");
+    assert!(advice.contains("until 2026-") && advice.contains("but 1 for ever"), "{advice}");
 
     let unknown = standing(vec![tag(None, 4, 0, Some(NOW.cast_signed()))]);
     assert_eq!(judged(&unknown)[1].3, Verdict::Keep);
