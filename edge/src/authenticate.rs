@@ -64,8 +64,10 @@ fn look_up(
     }
     let created =
         fresh.find(token, snapshot.created_at(), now)?.ok_or_else(|| refuse(Invalid::WrongSecret))?;
-    let project = snapshot.project(created.record.project())?.unwrap_or_else(|| created.project.clone());
-    Ok((created.record, project))
+    // After a restore another project may have the number, in either of the two.
+    let project = snapshot.project(created.record.project())?;
+    let project = project.filter(|project| project.id == created.project.id);
+    Ok((created.record, project.unwrap_or_else(|| created.project.clone())))
 }
 
 fn refuse(reason: Invalid) -> Refusal {
