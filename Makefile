@@ -2,7 +2,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench soak deploy build tools sdk servers
+.PHONY: help run test check bench soak deploy build worker tools sdk servers
 
 # The Node that wrangler needs comes with `npm ci`.
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
@@ -15,10 +15,14 @@ help: ## this list
 run: build ## the whole system on this machine, with a demo project and token
 	@exec node scripts/run.mjs
 
-build: tools node_modules/.package-lock.json edge/build/index.js
+build: worker
 	cargo build --locked -p control-plane -p example-upstream
 
-test: build sdk servers ## every test
+worker: tools node_modules/.package-lock.json edge/build/index.js
+
+# Builds the programs too. Had they been built alone before, with the features that
+# they need alone, most dependencies would be compiled twice.
+test: worker sdk servers ## every test
 	cargo test --locked --workspace
 	scripts/fuzz.sh short
 
