@@ -30,7 +30,8 @@ check: tools node_modules/.package-lock.json ## format, lints, dependency policy
 	scripts/check-dependencies.sh
 	scripts/check-boundaries.sh
 
-bench: build sdk ## the benchmarks, each beside its floor or peer
+bench: build sdk servers ## the benchmarks, each beside its floor or peer
+	cargo build --locked --profile edge --target wasm32-unknown-unknown -p latchkey-lookup
 	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 

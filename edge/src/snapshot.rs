@@ -18,7 +18,7 @@ use shared::snapshot::config::{Project, Providers};
 use shared::snapshot::index::Index;
 use shared::snapshot::manifest::{Base, Delta, Manifest};
 use shared::snapshot::record::{ProjectNumber, TokenRecord};
-use shared::snapshot::shard::Shard;
+use shared::snapshot::table::Table;
 use shared::token::Token;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
@@ -64,7 +64,7 @@ pub struct Snapshot {
     version: u64,
     created_at: UnixMs,
     base: Option<Base>,
-    tokens: Shard,
+    tokens: Table,
     projects: Vec<Rc<LiveProject>>,
     providers: Option<Rc<Providers>>,
     objects: Rc<Objects>,
@@ -90,7 +90,7 @@ impl Snapshot {
             version,
             created_at,
             base,
-            tokens,
+            tokens: Table::from(&tokens),
             projects: live(projects, earlier),
             providers: providers.map(Rc::new),
             objects,

@@ -13,6 +13,7 @@ pub mod manifest;
 pub mod record;
 pub mod shard;
 pub mod signed;
+pub mod table;
 
 use sha2::{Digest, Sha256};
 use std::fmt;

@@ -16,6 +16,8 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 pub const RECORD_LEN: usize = 64;
+/// Without what is reserved.
+pub(super) const MEANING_LEN: usize = 52;
 const REVOKED: u32 = 1;
 
 /// The number of a project within its deployment.
@@ -58,6 +60,18 @@ impl TokenRecord {
 
     pub fn as_bytes(&self) -> &[u8; RECORD_LEN] {
         &self.0
+    }
+
+    /// The record without its reserved end, and the other way round.
+    pub(super) fn meaning(&self) -> &[u8; MEANING_LEN] {
+        // Cannot be another length.
+        self.0.first_chunk().unwrap_or(&[0; MEANING_LEN])
+    }
+
+    pub(super) fn of_meaning(meaning: &[u8; MEANING_LEN]) -> Self {
+        let mut bytes = [0; RECORD_LEN];
+        bytes[..MEANING_LEN].copy_from_slice(meaning);
+        Self(bytes)
     }
 
     pub fn id(&self) -> Uuid {
