@@ -36,7 +36,7 @@ bench: build sdk servers ## the benchmarks, each beside its floor or peer
 	target/release/bench
 
 soak: build servers ## the long fault and load tests, about two hours; SOAK="NAME..." runs only those
-	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane
+	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane --bin latchkey
 	target/release/soak $(SOAK)
 
 deploy: build ## deploy the edge

@@ -8,6 +8,7 @@
 
 pub mod config;
 pub mod fresh;
+mod guide;
 pub mod index;
 pub mod manifest;
 pub mod record;

@@ -48,7 +48,7 @@ impl Process {
         let on_core = |thread: std::fs::DirEntry| {
             // One that ended meanwhile has none.
             let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
-            text.split(' ').next()?.parse().ok()
+            text.split(' ').next()?.parse::<u64>().ok()
         };
         Duration::from_nanos(threads.filter_map(on_core).sum())
     }

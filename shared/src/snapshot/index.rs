@@ -11,6 +11,7 @@
 //! A shard holds the ids from its first to the next one's, a slice the numbers.
 
 use super::Hash;
+use super::guide::{Guide, Place};
 use super::record::ProjectNumber;
 use thiserror::Error;
 use uuid::Uuid;
@@ -39,9 +40,7 @@ pub struct Index {
     bytes: Vec<u8>,
     shards: usize,
     slices: usize,
-    /// The first half of each shard's first id, as a number: several times
-    /// faster to search than the ids.
-    leads: Box<[u64]>,
+    guide: Guide,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -81,11 +80,14 @@ impl Index {
         }
         let as_len = |count: u64| usize::try_from(count).map_err(|_| IndexError::Malformed);
         let (shards, slices) = (as_len(shards)?, as_len(slices)?);
-        let mut index = Self { shards, slices, bytes, leads: Box::default() };
-        index.leads = index.shards().map(|shard| lead(shard.first)).collect();
+        let mut index = Self { shards, slices, bytes, guide: Guide::default() };
         let is_sorted = index.ids().is_sorted_by(|a, b| a < b)
             && index.numbers().is_sorted_by(|a, b| u32::from_le_bytes(*a) < u32::from_le_bytes(*b));
-        if is_sorted { Ok(index) } else { Err(IndexError::Unsorted) }
+        if !is_sorted {
+            return Err(IndexError::Unsorted);
+        }
+        index.guide = Guide::new(index.shards().map(|shard| lead(shard.first)).collect());
+        Ok(index)
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -97,18 +99,18 @@ impl Index {
     }
 
     /// The shard whose range holds `id`, if any.
+    #[inline]
     pub fn shard_of(&self, id: Uuid) -> Option<Hash> {
-        let mut after = self.leads.partition_point(|first| *first <= lead(id));
-        if after > 0 && self.leads[after - 1] == lead(id) {
-            // The second half decides.
-            after = self.ids().partition_point(|first| first <= id.as_bytes());
-        }
+        let after = match self.guide.after(lead(id)) {
+            Place::Known(after) => after,
+            Place::Tie => self.ids().partition_point(|first| first <= id.as_bytes()),
+        };
         Some(Hash(self.shard_hashes()[after.checked_sub(1)?]))
     }
 
     /// How many bytes it takes.
     pub fn footprint(&self) -> usize {
-        size_of::<Self>() + self.bytes.len() + size_of_val(&*self.leads)
+        size_of::<Self>() + self.bytes.len() + self.guide.footprint()
     }
 
     /// The slice whose range holds project `number`, if any.

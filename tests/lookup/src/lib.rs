@@ -111,3 +111,15 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_found_once_and_takes_no_more_than_its_record_on_the_wire() {
+        let tokens = Tokens::new(10_000);
+        assert_eq!(tokens.look_up_all(), (0..10_000).sum());
+        assert!(tokens.bytes() <= 10_000 * 64, "{}", tokens.bytes());
+    }
+}

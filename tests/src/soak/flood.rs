@@ -6,13 +6,12 @@ use super::dice::Dice;
 use super::kill::Database;
 use super::scale::{MAX_MEMORY, Memory, Scale};
 use crate::crowd::Crowd;
+use crate::fixture;
 use crate::kv::Side;
-use crate::{fixture, keys};
 use shared::id;
 use shared::key::{Key, KeyRing};
 use shared::token::{PREFIX, TagKeys, Token};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 const CONNECTIONS: usize = 16;
@@ -64,15 +63,16 @@ pub async fn run(plan: Plan, mut dice: Dice) -> Report {
     let scale = Scale::start(plan.database, crowd).await;
     let live: Vec<String> = live(&crowd, plan.live, &mut dice).map(|number| crowd.text(number)).collect();
     let half = plan.requests / 2;
+    let seed = dice.roll();
+    let dice_of = |request: usize| Dice::new(seed.wrapping_add(u64::try_from(request).unwrap()));
+    let any = |request| live[dice_of(request).below(live.len())].clone();
     // Each of them once, and then any.
-    let mut valid: Vec<usize> =
-        (0..half).map(|at| if at < live.len() { at } else { dice.below(live.len()) }).collect();
-    let first = phase(&scale, "valid", half, 200, |at| live[valid[at]].clone()).await;
-    let forged = phase(&scale, "forged", plan.requests, 401, |_| forged(&mut dice.child())).await;
+    let each = |request| live.get(request).cloned().unwrap_or_else(|| any(request));
+    let first = phase(&scale, "valid", half, 200, each).await;
+    let forged = phase(&scale, "forged", plan.requests, 401, |at| forged(&mut dice_of(at))).await;
     let unknown =
-        phase(&scale, "unknown", plan.requests, 401, |at| unknown(&crowd, at, &mut dice.child())).await;
-    valid = (0..plan.requests - half).map(|_| dice.below(live.len())).collect();
-    let second = phase(&scale, "valid again", valid.len(), 200, |at| live[valid[at]].clone()).await;
+        phase(&scale, "unknown", plan.requests, 401, |at| unknown(&crowd, at, &mut dice_of(at))).await;
+    let second = phase(&scale, "valid again", plan.requests - half, 200, any).await;
 
     assert!(first.shards <= live.len(), "a token in use costs one read of its shard: {first}");
     assert!(first.slices <= half, "and a request at most one of its slice: {first}");
@@ -136,17 +136,18 @@ async fn phase(
     what: &'static str,
     requests: usize,
     status: u16,
-    mut token: impl FnMut(usize) -> String,
+    token: impl Fn(usize) -> String,
 ) -> Phase {
-    let tokens: Vec<String> = (0..requests).map(&mut token).collect();
     let kv = &scale.rig.kv;
     kv.reset_counts();
     let started = Instant::now();
-    let next = AtomicUsize::new(0);
-    let work = (0..CONNECTIONS).map(|_| async {
-        while let Some(token) = tokens.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let answer = scale.edge.ask(token).await;
-            assert_eq!(answer.0, status, "{what}: {answer:?}");
+    let work = (0..CONNECTIONS).map(|connection| {
+        let token = &token;
+        async move {
+            for request in (connection..requests).step_by(CONNECTIONS) {
+                let answer = scale.edge.ask(&token(request)).await;
+                assert_eq!(answer.0, status, "{what}: {answer:?}");
+            }
         }
     });
     futures_util::future::join_all(work).await;

@@ -142,6 +142,7 @@ async fn steady(database: Database) -> String {
         projects: PROJECTS,
         credentials: CREDENTIALS,
         live: 2_000,
+        warm_up: 30_000,
         rate: 100,
         changes: Duration::from_secs(number("SOAK_SECONDS", SECONDS).try_into().unwrap()),
         slower: Some(SLOWER),
@@ -156,7 +157,8 @@ async fn flooded(database: Database) -> String {
         projects: PROJECTS,
         credentials: CREDENTIALS,
         requests: number("SOAK_REQUESTS", REQUESTS),
-        live: 20_000,
+        // Each is used ten times.
+        live: number("SOAK_REQUESTS", REQUESTS) / 10,
     };
     flood::run(plan, Dice::of_environment()).await.to_string()
 }

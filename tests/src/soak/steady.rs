@@ -16,6 +16,8 @@ use std::time::Duration;
 use tokio::time::{MissedTickBehavior, interval};
 
 const BETWEEN_CHANGES: Duration = Duration::from_secs(1);
+/// Of the warm-up.
+const CONNECTIONS: usize = 16;
 /// After the warm-up the isolate may take so much more, and its process so much.
 const MAX_GROWTH: u64 = 8 * 1024 * 1024;
 const MAX_RESIDENT_GROWTH: u64 = 48 * 1024 * 1024;
@@ -29,6 +31,8 @@ pub struct Plan {
     pub credentials: u32,
     /// The first tokens are in use, each of another project.
     pub live: u64,
+    /// Requests of the warm-up, after which memory should not grow any more.
+    pub warm_up: usize,
     /// Requests a second.
     pub rate: u32,
     /// How long changes are made; before and after, it is quiet for a third of it.
@@ -56,9 +60,7 @@ pub async fn run(plan: Plan, dice: Dice) -> Report {
     let crowd = Crowd::new(plan.tokens, plan.projects, plan.credentials);
     let scale = Scale::start(plan.database, crowd).await;
     let live: Vec<String> = (0..plan.live).map(|number| crowd.text(number)).collect();
-    for token in &live {
-        assert_eq!(scale.edge.ask(token).await.0, 200);
-    }
+    warm_up(&scale, &live, plan.warm_up).await;
     let quiet = plan.changes / 3;
     let pulse = Pulse::start(scale.edge.url("/v1/models"), live, plan.rate);
     tokio::time::sleep(quiet / 3).await;
@@ -90,6 +92,16 @@ pub async fn run(plan: Plan, dice: Dice) -> Report {
     };
     report.check();
     report
+}
+
+/// With each token in turn.
+async fn warm_up(scale: &Scale, live: &[String], requests: usize) {
+    let work = (0..CONNECTIONS).map(|connection| async move {
+        for request in (connection..requests).step_by(CONNECTIONS) {
+            assert_eq!(scale.edge.ask(&live[request % live.len()]).await.0, 200);
+        }
+    });
+    futures_util::future::join_all(work).await;
 }
 
 /// Manifests and bases that KV had, looked at once a second.

@@ -39,6 +39,7 @@ async fn check_steady(database: Database) {
         projects: 200,
         credentials: 3,
         live: 100,
+        warm_up: 200,
         rate: 20,
         changes: Duration::from_secs(6),
         slower: None,
