@@ -103,14 +103,14 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            // That of ten million tokens has 350 KB. The current one and the one before are in use anyway.
+            // That of ten million tokens has 400 KB. The current one and the one before are in use anyway.
             indexes: MIB,
-            // About 120, of 1,800 tokens each. A token that was used once needs its shard no more.
+            // About 115, of 1,800 tokens each. A token that was used once needs its shard no more.
             shards: 12 * MIB,
             // About 7,000 projects with ten credentials each.
             slices: 28 * MIB,
             providers: MIB,
-            // About 32,000 tokens, wherever in the snapshot they are.
+            // About 34,000 tokens, wherever in the snapshot they are.
             records: 6 * MIB,
         }
     }

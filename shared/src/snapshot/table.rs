@@ -93,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn record(ms: u64, random: [u8; 10]) -> TokenRecord {
-        TokenRecord::new(id::new(ms, &random), &[2; 32], Some(ms + 9), 7, ms % 2 == 0)
+        TokenRecord::new(id::new(ms, &random), &[2; 32], Some(ms + 9), 7, ms.is_multiple_of(2))
     }
 
     fn table_of(records: &[TokenRecord]) -> Table {

@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn each_is_found_once_and_takes_no_more_than_its_record_on_the_wire() {
         let tokens = Tokens::new(10_000);
-        assert_eq!(tokens.look_up_all(), (0..10_000).sum());
+        assert_eq!(tokens.look_up_all(), (0..10_000).sum::<u64>());
         assert!(tokens.bytes() <= 10_000 * 64, "{}", tokens.bytes());
     }
 }

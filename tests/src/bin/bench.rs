@@ -24,7 +24,9 @@ fn main() {
         }
     });
     if wanted("lookup") {
-        lookup::among_a_million().into_iter().for_each(|row| report.add(row));
+        for row in lookup::among_a_million() {
+            report.add(row);
+        }
     }
     leave_the_measured_core();
     let edge = Builder::new_current_thread().enable_all().build().unwrap();
@@ -34,7 +36,9 @@ fn main() {
 
 async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     if wanted("cold") {
-        cold::first_request().await.into_iter().for_each(|row| report.add(row));
+        for row in cold::first_request().await {
+            report.add(row);
+        }
     }
     if wanted("forward-many") {
         report.add(forward::among_many().await);

@@ -130,5 +130,5 @@ async fn fill_tokens(store: &Store, crowd: &Crowd, first: u64, end: u64) {
 
 /// How long a crowd of that size may take to be published for the first time.
 pub fn patience(crowd: &Crowd) -> Duration {
-    Duration::from_secs(60) + Duration::from_micros(60 * crowd.tokens)
+    Duration::from_mins(1) + Duration::from_micros(60 * crowd.tokens)
 }
