@@ -105,7 +105,7 @@ impl Default for Budget {
         Self {
             // That of ten million tokens has 400 KB. The current one and the one before are in use anyway.
             indexes: MIB,
-            // About 115, of 1,800 tokens each. A token that was used once needs its shard no more.
+            // About 120, of 1,800 tokens each. A token that was used once needs its shard no more.
             shards: 12 * MIB,
             // About 7,000 projects with ten credentials each.
             slices: 28 * MIB,

@@ -5,10 +5,11 @@
 //! groups by the last bytes of their id, which in a `UUIDv7` are random, two
 //! groups for each record; so a look-up touches one line that says where the
 //! group is, and most often a single record. Records are kept without their
-//! reserved end, which makes room for that: 60 bytes a token in all.
+//! reserved end, which makes room for that: 56 bytes a token in all.
 
 use super::record::{MEANING_LEN, RECORD_LEN, TokenRecord};
 use super::shard::Shard;
+use std::ops::Range;
 use uuid::Uuid;
 
 const GROUPS_A_RECORD: usize = 2;
@@ -17,10 +18,18 @@ const FEW: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub struct Table {
-    /// Where each group begins, and where the last one ends.
-    starts: Box<[u32]>,
+    starts: Starts,
     /// By group, and by id within one.
     records: Box<[TokenRecord]>,
+}
+
+/// Where each group begins, and where the last one ends.
+#[derive(Clone, Debug)]
+enum Starts {
+    /// Of a shard as publishers make them.
+    Narrow(Box<[u16]>),
+    /// Of a larger one, as a delta may be.
+    Wide(Box<[u32]>),
 }
 
 const _: () = assert!(MEANING_LEN + GROUPS_A_RECORD * size_of::<u32>() <= RECORD_LEN);
@@ -46,7 +55,40 @@ impl From<&Shard> for Table {
             *next += 1;
         }
         ends.pop();
-        Self { starts: ends.into_boxed_slice(), records: records.into_boxed_slice() }
+        Self { starts: Starts::from(ends), records: records.into_boxed_slice() }
+    }
+}
+
+impl From<Vec<u32>> for Starts {
+    fn from(starts: Vec<u32>) -> Self {
+        let narrow: Result<_, _> = starts.iter().map(|start| u16::try_from(*start)).collect();
+        narrow.map_or_else(|_| Self::Wide(starts.into_boxed_slice()), Self::Narrow)
+    }
+}
+
+impl Default for Starts {
+    fn default() -> Self {
+        Self::Narrow(Box::default())
+    }
+}
+
+impl Starts {
+    /// Where `group` begins and ends.
+    #[inline]
+    fn range(&self, group: usize) -> Option<Range<usize>> {
+        match self {
+            Self::Narrow(starts) => {
+                Some(usize::from(*starts.get(group)?)..usize::from(*starts.get(group + 1)?))
+            }
+            Self::Wide(starts) => Some(*starts.get(group)? as usize..*starts.get(group + 1)? as usize),
+        }
+    }
+
+    fn footprint(&self) -> usize {
+        match self {
+            Self::Narrow(starts) => size_of_val(&**starts),
+            Self::Wide(starts) => size_of_val(&**starts),
+        }
     }
 }
 
@@ -61,7 +103,7 @@ impl Table {
 
     /// How many bytes it takes.
     pub fn footprint(&self) -> usize {
-        size_of::<Self>() + size_of_val(&*self.starts) + size_of_val(&*self.records)
+        size_of::<Self>() + self.starts.footprint() + size_of_val(&*self.records)
     }
 
     /// The record of token `id`. Where the ids' last bytes are not random after
@@ -69,8 +111,7 @@ impl Table {
     #[inline]
     pub fn find(&self, id: Uuid) -> Option<TokenRecord> {
         let group = group_of(id, self.records.len() * GROUPS_A_RECORD);
-        let (start, end) = (*self.starts.get(group)?, *self.starts.get(group + 1)?);
-        let group = self.records.get(start as usize..end as usize)?;
+        let group = self.records.get(self.starts.range(group)?)?;
         if group.len() <= FEW {
             return group.iter().find(|record| record.has_id(id)).copied();
         }
@@ -115,6 +156,23 @@ mod tests {
             (0..2_000).map(|ms| record(ms, ms.to_le_bytes().repeat(2)[..10].try_into().unwrap())).collect();
         let table = table_of(&records);
         assert!(table.footprint() <= records.len() * RECORD_LEN, "{}", table.footprint());
+    }
+
+    /// More than 16 bits can tell.
+    #[test]
+    fn finds_each_and_no_other_of_very_many() {
+        let made = |n: u64| {
+            record(
+                n / 7,
+                (n + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes().repeat(2)[..10].try_into().unwrap(),
+            )
+        };
+        let table = table_of(&(0..70_000).map(made).collect::<Vec<_>>());
+        assert!(matches!(table.starts, Starts::Wide(_)));
+        assert!(table.footprint() <= table.len() * RECORD_LEN, "{}", table.footprint());
+        for n in 0..71_000 {
+            assert_eq!(table.find(made(n).id()), (n < 70_000).then(|| made(n)));
+        }
     }
 
     proptest! {
