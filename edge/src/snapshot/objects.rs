@@ -90,7 +90,8 @@ pub enum ObjectError {
 }
 
 /// Bytes that each kind may take. Together with the manifest, the fresh tokens
-/// and what the allocator loses, an isolate stays below 64 MB.
+/// and what the allocator loses, which is a third of it when shards of all
+/// sizes come and go for long, an isolate stays below 64 MB.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     pub indexes: usize,
@@ -105,10 +106,10 @@ impl Default for Budget {
         Self {
             // That of ten million tokens has 400 KB. The current one and the one before are in use anyway.
             indexes: MIB,
-            // About 120, of 1,800 tokens each. A token that was used once needs its shard no more.
-            shards: 12 * MIB,
-            // About 7,000 projects with ten credentials each.
-            slices: 28 * MIB,
+            // About 60, of 1,800 tokens each. A token that was used once needs its shard no more.
+            shards: 6 * MIB,
+            // About 6,000 projects with ten credentials each.
+            slices: 22 * MIB,
             providers: MIB,
             // About 34,000 tokens, wherever in the snapshot they are.
             records: 6 * MIB,
