@@ -16,8 +16,8 @@ extern "C" fn prepare(count: u32) {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn look_up_all() -> u64 {
-    TOKENS.with_borrow(|tokens| tokens.as_ref().unwrap().look_up_all())
+extern "C" fn look_up(start: usize, end: usize) -> u64 {
+    TOKENS.with_borrow(|tokens| tokens.as_ref().unwrap().look_up(start..end))
 }
 
 #[unsafe(no_mangle)]
