@@ -34,12 +34,13 @@ check: tools node_modules/.package-lock.json ## format, lints, dependency policy
 	scripts/check-dependencies.sh
 	scripts/check-boundaries.sh
 
-bench: build sdk ## the benchmarks, each beside its floor or peer
+bench: build sdk servers ## the benchmarks, each beside its floor or peer
+	cargo build --locked --profile edge --target wasm32-unknown-unknown -p latchkey-lookup
 	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 
 soak: build servers ## the long fault and load tests, about two hours; SOAK="NAME..." runs only those
-	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane
+	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane --bin latchkey
 	target/release/soak $(SOAK)
 
 deploy: build ## deploy the edge

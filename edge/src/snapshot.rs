@@ -18,7 +18,7 @@ use shared::snapshot::config::{Project, Providers};
 use shared::snapshot::index::Index;
 use shared::snapshot::manifest::{Base, Delta, Manifest};
 use shared::snapshot::record::{ProjectNumber, TokenRecord};
-use shared::snapshot::shard::Shard;
+use shared::snapshot::table::Table;
 use shared::token::Token;
 use std::cell::{OnceCell, RefCell};
 use std::collections::HashSet;
@@ -55,8 +55,8 @@ impl From<Object> for Halt {
 #[derive(Clone, Copy, Debug)]
 pub struct Found {
     pub record: TokenRecord,
-    /// The shard, if it had to be looked up there.
-    shard: Option<Hash>,
+    /// It had to be looked up in its shard.
+    is_from_shard: bool,
 }
 
 #[derive(Debug)]
@@ -64,7 +64,7 @@ pub struct Snapshot {
     version: u64,
     created_at: UnixMs,
     base: Option<Base>,
-    tokens: Shard,
+    tokens: Table,
     projects: Vec<Rc<LiveProject>>,
     providers: Option<Rc<Providers>>,
     objects: Rc<Objects>,
@@ -90,7 +90,7 @@ impl Snapshot {
             version,
             created_at,
             base,
-            tokens,
+            tokens: Table::from(&tokens),
             projects: live(projects, earlier),
             providers: providers.map(Rc::new),
             objects,
@@ -120,7 +120,7 @@ impl Snapshot {
 
     pub fn token(&self, id: Uuid) -> Result<Option<Found>, Object> {
         if let Some(record) = self.tokens.find(id) {
-            return Ok(Some(Found { record, shard: None }));
+            return Ok(Some(Found { record, is_from_shard: false }));
         }
         let Some(base) = self.base else { return Ok(None) };
         let Some(index) = self.index(base) else {
@@ -128,10 +128,10 @@ impl Snapshot {
         };
         let Some(hash) = index.shard_of(id) else { return Ok(None) };
         if let Some(record) = self.objects.record(id, hash) {
-            return Ok(Some(Found { record, shard: None }));
+            return Ok(Some(Found { record, is_from_shard: false }));
         }
         match self.objects.shard(hash) {
-            Some(shard) => Ok(shard.find(id).map(|record| Found { record, shard: Some(hash) })),
+            Some(shard) => Ok(shard.find(id).map(|record| Found { record, is_from_shard: true })),
             None => self.instead_of(Object::Shard(hash), |before| before.token(id)),
         }
     }
@@ -139,9 +139,24 @@ impl Snapshot {
     /// From now on what was found for `token` needs its shard no more. Only for
     /// who has the secret: made-up ones must not push others out.
     pub fn remember(&self, found: &Found, token: &Token) {
-        if let Some(shard) = found.shard.filter(|_| found.record.is_of(token)) {
+        if !found.is_from_shard || !found.record.is_of(token) {
+            return;
+        }
+        if let Some(shard) = self.shard_of(token.id()) {
             self.objects.remember(found.record, shard);
         }
+    }
+
+    /// The shard in which a look-up of `id` finds it.
+    fn shard_of(&self, id: Uuid) -> Option<Hash> {
+        let before = || self.before.borrow().clone()?.shard_of(id);
+        let base = self.base?;
+        let Some(index) = self.index(base) else { return before() };
+        let hash = index.shard_of(id)?;
+        if !self.objects.holds(Object::Shard(hash)) {
+            return before();
+        }
+        Some(hash)
     }
 
     pub fn project(&self, number: ProjectNumber) -> Result<Option<Rc<LiveProject>>, Object> {

@@ -8,11 +8,13 @@
 
 pub mod config;
 pub mod fresh;
+mod guide;
 pub mod index;
 pub mod manifest;
 pub mod record;
 pub mod shard;
 pub mod signed;
+pub mod table;
 
 use sha2::{Digest, Sha256};
 use std::fmt;

@@ -1,8 +1,10 @@
 //! The benchmarks: each figure beside its floor or peer, in one run.
 
 pub mod change;
+pub mod cold;
 pub mod forward;
 pub mod load;
+pub mod lookup;
 pub mod memory;
 pub mod peer;
 pub mod publish;

@@ -22,6 +22,10 @@ pub fn credential_keys() -> KeyRing {
     KeyRing::from(Key::new(CREDENTIAL))
 }
 
+pub fn encryption_keys() -> KeyRing {
+    KeyRing::from(Key::new(ENCRYPTION))
+}
+
 pub fn tags() -> TagKeys {
     TagKeys::from(&KeyRing::from(Key::new(TAG)))
 }

@@ -12,6 +12,7 @@
 
 pub mod bench;
 pub mod cache;
+pub mod crowd;
 pub mod edge;
 pub mod fixture;
 pub mod keys;

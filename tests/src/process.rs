@@ -41,6 +41,18 @@ impl Process {
         Duration::from_millis(ticks * 10)
     }
 
+    /// The same without rounding, of the threads that still run
+    /// (Linux, Documentation/scheduler/sched-stats.rst: nanoseconds on a core come first).
+    pub fn cpu_of_threads(&self) -> Duration {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.id())).unwrap().flatten();
+        let on_core = |thread: std::fs::DirEntry| {
+            // One that ended meanwhile has none.
+            let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(threads.filter_map(on_core).sum())
+    }
+
     /// Resident memory in bytes.
     pub fn resident(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();

@@ -1,4 +1,4 @@
-//! The long tests of faults. Their short forms run in `make test`, from the
+//! The long tests of faults and of load. Their short forms run in `make test`, from the
 //! same code with other numbers.
 
 pub mod afterwards;
@@ -7,11 +7,15 @@ pub mod dice;
 pub mod disturb;
 pub mod edge;
 pub mod fleet;
+pub mod flood;
 pub mod kill;
 pub mod known;
 pub mod ledger;
+pub mod pulse;
 pub mod rig;
 pub mod run;
+pub mod scale;
 pub mod several;
+pub mod steady;
 pub mod view;
 pub mod watch;

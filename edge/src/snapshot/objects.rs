@@ -9,6 +9,7 @@ use shared::snapshot::config::{self, ConfigError, ProjectSlice, Providers};
 use shared::snapshot::index::{Index, IndexError};
 use shared::snapshot::record::TokenRecord;
 use shared::snapshot::shard::{Shard, ShardError};
+use shared::snapshot::table::Table;
 use shared::snapshot::{Hash, index_key, project_key, providers_key, shard_key};
 use std::cell::RefCell;
 use std::fmt;
@@ -89,7 +90,8 @@ pub enum ObjectError {
 }
 
 /// Bytes that each kind may take. Together with the manifest, the fresh tokens
-/// and what the allocator loses, an isolate stays below 64 MB.
+/// and what the allocator loses, which is a third of it when shards of all
+/// sizes come and go for long, an isolate stays below 64 MB.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     pub indexes: usize,
@@ -102,14 +104,14 @@ pub struct Budget {
 impl Default for Budget {
     fn default() -> Self {
         Self {
-            // That of ten million tokens has 300 KB. The current one and the one before are in use anyway.
+            // That of ten million tokens has 400 KB. The current one and the one before are in use anyway.
             indexes: MIB,
-            // About 90, of 2,000 tokens each. A token that was used once needs its shard no more.
-            shards: 12 * MIB,
-            // About 7,000 projects with ten credentials each.
-            slices: 28 * MIB,
+            // About 60, of 1,800 tokens each. A token that was used once needs its shard no more.
+            shards: 6 * MIB,
+            // About 6,000 projects with ten credentials each.
+            slices: 22 * MIB,
             providers: MIB,
-            // About 32,000 tokens, wherever in the snapshot they are.
+            // About 34,000 tokens, wherever in the snapshot they are.
             records: 6 * MIB,
         }
     }
@@ -127,7 +129,7 @@ struct Seen {
 #[derive(Debug)]
 pub struct Objects {
     indexes: RefCell<Shelf<Hash, Rc<Index>>>,
-    shards: RefCell<Shelf<Hash, Rc<Shard>>>,
+    shards: RefCell<Shelf<Hash, Rc<Table>>>,
     slices: RefCell<Shelf<Hash, Rc<[Rc<LiveProject>]>>>,
     providers: RefCell<Shelf<Hash, Rc<Providers>>>,
     records: RefCell<Shelf<Uuid, Seen>>,
@@ -156,15 +158,16 @@ impl Objects {
 
     /// A malformed one changes nothing.
     pub fn insert(&self, Verified { object, content }: Verified) -> Result<(), ObjectError> {
-        let bytes = content.len();
         match object {
             Object::Index(hash) => {
                 let index = Index::from_bytes(content)?;
+                let bytes = index.footprint();
                 self.indexes.borrow_mut().put(hash, Rc::new(index), bytes);
             }
             Object::Shard(hash) => {
-                let shard = Shard::from_bytes(content)?;
-                self.shards.borrow_mut().put(hash, Rc::new(shard), bytes);
+                let table = Table::from(&Shard::from_bytes(content)?);
+                let bytes = table.footprint();
+                self.shards.borrow_mut().put(hash, Rc::new(table), bytes);
             }
             Object::Projects(hash) => {
                 let slice: ProjectSlice = config::decode(&content)?;
@@ -175,7 +178,7 @@ impl Objects {
             Object::Providers(hash) => {
                 let providers = Rc::new(config::decode(&content)?);
                 // Strings and a little more: about what they take as JSON.
-                self.providers.borrow_mut().put(hash, providers, 2 * bytes);
+                self.providers.borrow_mut().put(hash, providers, 2 * content.len());
             }
         }
         Ok(())
@@ -205,7 +208,7 @@ impl Objects {
         self.indexes.borrow_mut().get(&hash).cloned()
     }
 
-    pub(super) fn shard(&self, hash: Hash) -> Option<Rc<Shard>> {
+    pub(super) fn shard(&self, hash: Hash) -> Option<Rc<Table>> {
         self.shards.borrow_mut().get(&hash).cloned()
     }
 

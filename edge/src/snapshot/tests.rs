@@ -3,6 +3,7 @@ mod stand_ins;
 use super::objects::{Budget, Object, ObjectError, Objects};
 use super::*;
 use crate::testing::{Compiled, manifest, project, record, token};
+use shared::snapshot::shard::Shard;
 
 fn objects(shards: usize, records: usize) -> Rc<Objects> {
     Rc::new(Objects::new(Budget { shards, records, ..Budget::default() }))

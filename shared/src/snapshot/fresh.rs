@@ -45,7 +45,7 @@ impl Fresh {
     pub fn encode(&self, signer: &SnapshotSigner) -> Result<Vec<u8>, FreshError> {
         let wire = Wire {
             deployment_id: self.deployment_id.clone(),
-            record: self.record.as_bytes().to_vec(),
+            record: self.record.to_bytes().to_vec(),
             project: config::encode(&self.project)?,
         };
         Ok(signer.sign(Kind::Fresh, &postcard::to_stdvec(&wire)?))
@@ -60,7 +60,7 @@ impl Fresh {
         }
         Ok(Self {
             deployment_id: wire.deployment_id,
-            record: TokenRecord::from_bytes(record),
+            record: TokenRecord::from_bytes(&record),
             project: config::decode(&wire.project)?,
         })
     }

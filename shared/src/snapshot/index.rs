@@ -11,6 +11,7 @@
 //! A shard holds the ids from its first to the next one's, a slice the numbers.
 
 use super::Hash;
+use super::guide::{Guide, Place};
 use super::record::ProjectNumber;
 use thiserror::Error;
 use uuid::Uuid;
@@ -39,6 +40,7 @@ pub struct Index {
     bytes: Vec<u8>,
     shards: usize,
     slices: usize,
+    guide: Guide,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -77,10 +79,15 @@ impl Index {
             return Err(IndexError::Malformed);
         }
         let as_len = |count: u64| usize::try_from(count).map_err(|_| IndexError::Malformed);
-        let index = Self { shards: as_len(shards)?, slices: as_len(slices)?, bytes };
+        let (shards, slices) = (as_len(shards)?, as_len(slices)?);
+        let mut index = Self { shards, slices, bytes, guide: Guide::default() };
         let is_sorted = index.ids().is_sorted_by(|a, b| a < b)
             && index.numbers().is_sorted_by(|a, b| u32::from_le_bytes(*a) < u32::from_le_bytes(*b));
-        if is_sorted { Ok(index) } else { Err(IndexError::Unsorted) }
+        if !is_sorted {
+            return Err(IndexError::Unsorted);
+        }
+        index.guide = Guide::new(index.shards().map(|shard| lead(shard.first)).collect());
+        Ok(index)
     }
 
     pub fn as_bytes(&self) -> &[u8] {
@@ -92,10 +99,18 @@ impl Index {
     }
 
     /// The shard whose range holds `id`, if any.
+    #[inline]
     pub fn shard_of(&self, id: Uuid) -> Option<Hash> {
-        let wanted = id.as_u128();
-        let after = self.ids().partition_point(|first| u128::from_be_bytes(*first) <= wanted);
+        let after = match self.guide.after(lead(id)) {
+            Place::Known(after) => after,
+            Place::Tie => self.ids().partition_point(|first| first <= id.as_bytes()),
+        };
         Some(Hash(self.shard_hashes()[after.checked_sub(1)?]))
+    }
+
+    /// How many bytes it takes.
+    pub fn footprint(&self) -> usize {
+        size_of::<Self>() + self.bytes.len() + self.guide.footprint()
     }
 
     /// The slice whose range holds project `number`, if any.
@@ -150,9 +165,15 @@ impl Index {
     }
 }
 
+/// The first half of an id.
+fn lead(id: Uuid) -> u64 {
+    id.as_u64_pair().0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn shard(first: u8) -> ShardRef {
         ShardRef { first: Uuid::from_bytes([first; 16]), hash: Hash([first + 100; 32]) }
@@ -212,6 +233,26 @@ mod tests {
             (vec![], vec![slice(1), slice(1)]),
         ] {
             assert_eq!(Index::build(&shards, &slices, Hash([6; 32])), Err(IndexError::Unsorted));
+        }
+    }
+
+    proptest! {
+        /// Few different halves, so that many ids share one.
+        #[test]
+        fn the_shard_of_an_id_is_the_last_that_begins_at_or_before_it(
+            firsts in proptest::collection::btree_set((0u64..4, 0u64..4), 0..12),
+            first in 0u64..4,
+            second in 0u64..4,
+        ) {
+            let id = |(first, second): (u64, u64)| Uuid::from_u64_pair(first, second);
+            let shards: Vec<_> = firsts
+                .iter()
+                .zip(1..)
+                .map(|(&first, n)| ShardRef { first: id(first), hash: Hash([n; 32]) })
+                .collect();
+            let index = Index::build(&shards, &[], Hash([6; 32])).unwrap();
+            let expected = shards.iter().rev().find(|shard| shard.first <= id((first, second)));
+            prop_assert_eq!(index.shard_of(id((first, second))), expected.map(|shard| shard.hash));
         }
     }
 }

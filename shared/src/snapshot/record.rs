@@ -1,4 +1,4 @@
-//! A token as the edge knows it: 64 bytes, read in place.
+//! A token as the edge knows it: 64 bytes on the wire.
 //!
 //! ```text
 //!  0  id            16   UUIDv7
@@ -16,13 +16,16 @@ use subtle::ConstantTimeEq;
 use uuid::Uuid;
 
 pub const RECORD_LEN: usize = 64;
+/// Without what is reserved.
+pub(super) const MEANING_LEN: usize = 52;
 const REVOKED: u32 = 1;
 
 /// The number of a project within its deployment.
 pub type ProjectNumber = u32;
 
+/// Without its reserved end, which says nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TokenRecord([u8; RECORD_LEN]);
+pub struct TokenRecord([u8; MEANING_LEN]);
 
 /// Why a token that is known is not valid. Said only to who has its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +43,7 @@ impl TokenRecord {
         project: ProjectNumber,
         is_revoked: bool,
     ) -> Self {
-        let mut bytes = [0; RECORD_LEN];
+        let mut bytes = [0; MEANING_LEN];
         bytes[..16].copy_from_slice(id.as_bytes());
         bytes[16..32].copy_from_slice(&secret_hash[..16]);
         // A token that expired at the epoch's first instant must not become eternal.
@@ -52,12 +55,17 @@ impl TokenRecord {
         Self(bytes)
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; RECORD_LEN]) -> Self {
-        Self(bytes)
+    pub(crate) fn from_bytes(bytes: &[u8; RECORD_LEN]) -> Self {
+        let mut meaning = [0; MEANING_LEN];
+        meaning.copy_from_slice(&bytes[..MEANING_LEN]);
+        Self(meaning)
     }
 
-    pub fn as_bytes(&self) -> &[u8; RECORD_LEN] {
-        &self.0
+    /// As it is on the wire.
+    pub fn to_bytes(&self) -> [u8; RECORD_LEN] {
+        let mut bytes = [0; RECORD_LEN];
+        bytes[..MEANING_LEN].copy_from_slice(&self.0);
+        bytes
     }
 
     pub fn id(&self) -> Uuid {
@@ -92,6 +100,12 @@ impl TokenRecord {
             return Err(Invalid::Revoked);
         }
         if self.expires_at().is_some_and(|at| at <= now) { Err(Invalid::Expired) } else { Ok(()) }
+    }
+
+    /// Whether it is token `id`'s.
+    #[inline]
+    pub(super) fn has_id(&self, id: Uuid) -> bool {
+        self.0[..16] == *id.as_bytes()
     }
 
     fn array<const N: usize>(&self, at: usize) -> [u8; N] {

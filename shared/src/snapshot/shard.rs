@@ -28,7 +28,7 @@ impl Shard {
         // 2^32 records are 256 GiB; a `Vec` of them was never built.
         bytes.extend_from_slice(&u32::try_from(records.len()).unwrap_or(u32::MAX).to_le_bytes());
         for record in &records {
-            bytes.extend_from_slice(record.as_bytes());
+            bytes.extend_from_slice(&record.to_bytes());
         }
         Self(bytes)
     }
@@ -62,11 +62,11 @@ impl Shard {
     pub fn find(&self, id: Uuid) -> Option<TokenRecord> {
         let records = self.records();
         let at = records.binary_search_by(|record| record[..16].cmp(id.as_bytes())).ok()?;
-        Some(TokenRecord::from_bytes(records[at]))
+        Some(TokenRecord::from_bytes(&records[at]))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = TokenRecord> {
-        self.records().iter().map(|bytes| TokenRecord::from_bytes(*bytes))
+        self.records().iter().map(TokenRecord::from_bytes)
     }
 
     fn records(&self) -> &[[u8; RECORD_LEN]] {

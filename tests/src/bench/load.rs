@@ -1,6 +1,7 @@
 //! A bounded load: so many requests over so many connections.
 
 use futures_util::StreamExt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// What an SDK sends, and what stands before a worker adds to it.
@@ -27,7 +28,8 @@ const HEADERS: [(&str, &str); 17] = [
 #[derive(Clone, Debug)]
 pub struct Target {
     pub url: String,
-    pub token: String,
+    /// Used one after another, again and again.
+    pub tokens: Arc<[String]>,
     pub body: String,
     /// Beyond those that every request has.
     pub headers: Vec<(&'static str, String)>,
@@ -35,15 +37,13 @@ pub struct Target {
 
 /// Sends `requests` over `connections` and returns how long that took. Each must succeed.
 pub async fn run(target: &Target, requests: usize, connections: usize) -> Duration {
-    let client = reqwest::Client::builder().pool_max_idle_per_host(connections).no_proxy().build().unwrap();
+    let client = client(connections);
     let started = Instant::now();
     let work = (0..connections).map(|at| {
         let client = client.clone();
         async move {
-            for _ in 0..requests / connections + usize::from(at < requests % connections) {
-                let response = request(&client, target).send().await.unwrap();
-                assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
-                response.bytes().await.unwrap();
+            for number in (at..requests).step_by(connections) {
+                one(&client, target, number).await;
             }
         }
     });
@@ -51,10 +51,21 @@ pub async fn run(target: &Target, requests: usize, connections: usize) -> Durati
     started.elapsed()
 }
 
+pub fn client(connections: usize) -> reqwest::Client {
+    reqwest::Client::builder().pool_max_idle_per_host(connections).no_proxy().build().unwrap()
+}
+
+/// The request of that `number`, which must succeed.
+pub async fn one(client: &reqwest::Client, target: &Target, number: usize) {
+    let response = request(client, target, number).send().await.unwrap();
+    assert_eq!(response.status(), 200, "{}", response.text().await.unwrap());
+    response.bytes().await.unwrap();
+}
+
 /// When each piece of one streamed answer arrived.
 pub async fn arrivals(target: &Target) -> Vec<Instant> {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
-    let response = request(&client, target).send().await.unwrap();
+    let response = request(&client, target, 0).send().await.unwrap();
     assert_eq!(response.status(), 200);
     let mut chunks = response.bytes_stream();
     let mut arrivals = Vec::new();
@@ -65,8 +76,9 @@ pub async fn arrivals(target: &Target) -> Vec<Instant> {
     arrivals
 }
 
-fn request(client: &reqwest::Client, target: &Target) -> reqwest::RequestBuilder {
-    let mut request = client.post(&target.url).bearer_auth(&target.token).body(target.body.clone());
+fn request(client: &reqwest::Client, target: &Target, number: usize) -> reqwest::RequestBuilder {
+    let token = &target.tokens[number % target.tokens.len()];
+    let mut request = client.post(&target.url).bearer_auth(token).body(target.body.clone());
     for (name, value) in HEADERS {
         request = request.header(name, value);
     }

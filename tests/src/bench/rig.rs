@@ -1,12 +1,14 @@
 //! The edge and the floor, side by side, before one upstream.
 
 use super::load::Target;
+use crate::crowd::{Crowd, by_hand};
 use crate::fixture::{self, UPSTREAM_KEY};
 use crate::keys;
 use crate::kv::KvServer;
 use crate::process::root;
 use crate::workerd::{Worker, Workerd};
 use shared::snapshot::MANIFEST_KEY;
+use std::sync::Arc;
 
 /// The core of what is measured; load and upstream run on the others.
 pub const MEASURED_CORE: usize = 0;
@@ -15,7 +17,7 @@ pub const MEASURED_CORE: usize = 0;
 pub struct Rig {
     pub upstream: String,
     pub kv: KvServer,
-    token: String,
+    tokens: Arc<[String]>,
 }
 
 impl Rig {
@@ -28,7 +30,21 @@ impl Rig {
         let project = fixture::project(1, &providers);
         let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
         kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
-        Self { upstream, kv, token: fixture::text(&token) }
+        Self { upstream, kv, tokens: [fixture::text(&token)].into() }
+    }
+
+    /// All of a crowd's tokens are used.
+    pub async fn of_crowd(crowd: Crowd) -> Self {
+        let all: Vec<u64> = (0..crowd.tokens).collect();
+        Self::of_some(&crowd, &all).await
+    }
+
+    /// Those of these numbers are used.
+    pub async fn of_some(crowd: &Crowd, live: &[u64]) -> Self {
+        let upstream = fixture::upstream().await;
+        let kv = KvServer::start().await;
+        by_hand::publish(&kv, crowd, &upstream);
+        Self { upstream, kv, tokens: live.iter().map(|number| crowd.text(*number)).collect() }
     }
 
     pub fn edge(&self) -> Workerd {
@@ -55,7 +71,7 @@ impl Rig {
         });
         Target {
             url: format!("{base}/v1/chat/completions"),
-            token: self.token.clone(),
+            tokens: Arc::clone(&self.tokens),
             body: body.to_string(),
             headers: Vec::new(),
         }

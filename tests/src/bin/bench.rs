@@ -3,7 +3,9 @@
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
-use latchkey_tests::bench::{change, forward, memory, peer, publish, report::Report, rig::Rig, stream};
+use latchkey_tests::bench::{
+    change, cold, forward, lookup, memory, peer, publish, report::Report, rig::Rig, stream,
+};
 use std::process::Command;
 use tokio::runtime::{Builder, Runtime};
 
@@ -21,6 +23,11 @@ fn main() {
             publish::one_change().await.into_iter().for_each(|row| report.add(row));
         }
     });
+    if wanted("lookup") {
+        for row in lookup::among_a_million() {
+            report.add(row);
+        }
+    }
     leave_the_measured_core();
     let edge = Builder::new_current_thread().enable_all().build().unwrap();
     edge.block_on(at_the_edge(&wanted, &mut report));
@@ -28,6 +35,14 @@ fn main() {
 }
 
 async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+    if wanted("cold") {
+        for row in cold::first_request().await {
+            report.add(row);
+        }
+    }
+    if wanted("forward-many") {
+        report.add(forward::among_many().await);
+    }
     if !["forward", "stream", "peer", "memory", "change"].into_iter().any(wanted) {
         return;
     }

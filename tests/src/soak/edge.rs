@@ -20,6 +20,14 @@ impl Edge {
         Self { worker, client: reqwest::Client::builder().no_proxy().build().unwrap() }
     }
 
+    pub fn worker(&self) -> &Workerd {
+        &self.worker
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        self.worker.url(path)
+    }
+
     /// The status of one request with `token`, and the code of a refusal.
     pub async fn ask(&self, token: &str) -> (u16, Option<String>) {
         let request = self.client.get(self.worker.url("/v1/models")).bearer_auth(token);

@@ -1,8 +1,10 @@
 //! The table of the long tests, and how one is run.
 
 use super::dice::Dice;
+use super::flood;
 use super::kill::{self, Database, Plan};
 use super::several::{self, Moment};
+use super::steady;
 use crate::postgres::Postgres;
 use crate::process::root;
 use std::pin::Pin;
@@ -42,6 +44,31 @@ pub const TESTS: &[Test] = &[
         start: || Box::pin(stopped()),
     },
     Test {
+        name: "steady-sqlite",
+        takes: "10 min",
+        what: "one change a second for five minutes at 10,000 projects; SOAK_SECONDS changes the time",
+        start: || Box::pin(steady(Database::Sqlite)),
+    },
+    Test {
+        name: "steady-postgres",
+        takes: "10 min",
+        what: "the same on PostgreSQL",
+        start: || Box::pin(steady(Database::Postgres)),
+    },
+    Test {
+        name: "flood-sqlite",
+        takes: "15 min",
+        what: "forged, unknown and valid tokens, 200,000 requests each, among ten million; SOAK_TOKENS and \
+               SOAK_REQUESTS change the numbers",
+        start: || Box::pin(flooded(Database::Sqlite)),
+    },
+    Test {
+        name: "flood-postgres",
+        takes: "15 min",
+        what: "the same on PostgreSQL",
+        start: || Box::pin(flooded(Database::Postgres)),
+    },
+    Test {
         name: "oracle",
         takes: "10 min",
         what: "random changes beside a naive model; ORACLE_CASES changes the number",
@@ -62,6 +89,13 @@ const CLIENTS: usize = 12;
 /// Of so many changes, one kill at least.
 const CHANGES_A_KILL: usize = 40;
 const CYCLES: usize = 60;
+const SECONDS: usize = 300;
+const PROJECTS: u32 = 10_000;
+const CREDENTIALS: u32 = 10;
+const TOKENS: usize = 10_000_000;
+const REQUESTS: usize = 200_000;
+/// How much slower requests may be at p99 while changes are made.
+const SLOWER: Duration = Duration::from_millis(5);
 /// Of each target.
 const FUZZ_SECONDS: usize = 600;
 const STILL_RUNNING: Duration = Duration::from_secs(30);
@@ -99,6 +133,34 @@ async fn stopped() -> String {
     let mut dice = Dice::of_environment();
     let moments: Vec<_> = (0..number("SOAK_CYCLES", CYCLES)).map(|_| Moment::by_chance(&mut dice)).collect();
     several::run(&server, moments, dice).await.to_string()
+}
+
+async fn steady(database: Database) -> String {
+    let plan = steady::Plan {
+        database,
+        tokens: 100_000,
+        projects: PROJECTS,
+        credentials: CREDENTIALS,
+        live: 2_000,
+        warm_up: 30_000,
+        rate: 100,
+        changes: Duration::from_secs(number("SOAK_SECONDS", SECONDS).try_into().unwrap()),
+        slower: Some(SLOWER),
+    };
+    steady::run(plan, Dice::of_environment()).await.to_string()
+}
+
+async fn flooded(database: Database) -> String {
+    let plan = flood::Plan {
+        database,
+        tokens: number("SOAK_TOKENS", TOKENS).try_into().unwrap(),
+        projects: PROJECTS,
+        credentials: CREDENTIALS,
+        requests: number("SOAK_REQUESTS", REQUESTS),
+        // Each is used ten times.
+        live: number("SOAK_REQUESTS", REQUESTS) / 10,
+    };
+    flood::run(plan, Dice::of_environment()).await.to_string()
 }
 
 async fn fuzzed() -> String {

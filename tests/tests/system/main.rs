@@ -4,6 +4,7 @@
 mod changes;
 mod faults;
 mod kill;
+mod load;
 mod restore;
 mod rotation;
 mod secrets;

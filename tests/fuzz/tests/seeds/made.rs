@@ -60,7 +60,7 @@ fn record(seed: u8) -> TokenRecord {
 fn shard_of(seeds: &[u8]) -> Vec<u8> {
     let mut bytes = [&b"LKS1"[..], &u32::try_from(seeds.len()).unwrap().to_le_bytes()].concat();
     for seed in seeds {
-        bytes.extend_from_slice(record(*seed).as_bytes());
+        bytes.extend_from_slice(&record(*seed).to_bytes());
     }
     bytes
 }
