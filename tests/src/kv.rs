@@ -64,6 +64,16 @@ struct Entry {
 
 type Map = BTreeMap<String, Entry>;
 
+/// What became of a key.
+#[derive(Clone, Debug)]
+pub struct Change {
+    pub key: String,
+    /// None when it was deleted.
+    pub value: Option<Vec<u8>>,
+    /// Seconds.
+    pub ttl: Option<u64>,
+}
+
 #[derive(Debug, Default)]
 struct State {
     map: Map,
@@ -76,6 +86,8 @@ struct State {
     /// Keys in the order they were read or written, missing ones included.
     reads: Vec<(Side, String)>,
     writes: Vec<(Side, String)>,
+    /// Changes that nobody has taken yet, where they are kept.
+    journal: Option<Vec<Change>>,
     /// Requests of the REST side, for its call limit.
     rest_calls: usize,
     authorization: Option<String>,
@@ -149,6 +161,11 @@ impl KvServer {
 
     pub fn remove(&self, key: &str) {
         self.state().map.remove(key);
+    }
+
+    /// The changes since this was last called, in order; the first call begins to keep them.
+    pub fn take_changes(&self) -> Vec<Change> {
+        self.state().journal.replace(Vec::new()).unwrap_or_default()
     }
 
     /// What deleting the local KV's folder does.
@@ -227,8 +244,20 @@ impl State {
     }
 
     fn put(&mut self, key: String, value: Vec<u8>, metadata: Option<String>, ttl: Option<u64>) {
+        self.note(&key, Some(&value), ttl);
         let expires = ttl.map(|seconds| Instant::now() + Duration::from_secs(seconds));
         self.map.insert(key, Entry { value, metadata, expires });
+    }
+
+    fn delete(&mut self, key: &str) {
+        self.note(key, None, None);
+        self.map.remove(key);
+    }
+
+    fn note(&mut self, key: &str, value: Option<&Vec<u8>>, ttl: Option<u64>) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(Change { key: key.to_owned(), value: value.cloned(), ttl });
+        }
     }
 
     /// Names after `cursor`, and the next cursor.

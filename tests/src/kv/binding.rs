@@ -59,7 +59,7 @@ async fn write(
 
 async fn delete(Extract(state): Kv, Path(key): Path<String>) -> Response {
     with_fault(&state, Side::Binding, |state| {
-        state.map.remove(&key);
+        state.delete(&key);
         StatusCode::OK.into_response()
     })
     .await

@@ -61,7 +61,7 @@ struct WriteOptions {
 
 async fn delete(Extract(state): Kv, Path(path): Path<(String, String)>, headers: HeaderMap) -> Response {
     answer(&state, &path.0, &headers, |state| {
-        state.map.remove(&path.1);
+        state.delete(&path.1);
         success(&json!({}))
     })
     .await
@@ -135,7 +135,9 @@ async fn bulk_delete(
     Json(keys): Json<Vec<String>>,
 ) -> Response {
     answer(&state, &namespace, &headers, |state| {
-        state.map.retain(|key, _| !keys.contains(key));
+        for key in &keys {
+            state.delete(key);
+        }
         success(&json!({ "successful_key_count": keys.len(), "unsuccessful_keys": [] }))
     })
     .await
