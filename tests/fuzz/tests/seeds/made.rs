@@ -6,7 +6,7 @@ use shared::policy::EndpointRule;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::Hash;
-use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers};
+use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers, StreamUsage};
 use shared::snapshot::fresh::Fresh;
 use shared::snapshot::index::{Index, ShardRef, SliceRef};
 use shared::snapshot::manifest::{Delta, Manifest};
@@ -117,6 +117,7 @@ fn project(number: u32) -> Project {
         default_provider: "openai".into(),
         on_stale: if number == 2 { OnStale::Deny } else { OnStale::Serve },
         max_snapshot_age: 60,
+        stream_usage: StreamUsage::default(),
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),
