@@ -5,10 +5,13 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod credential;
+pub mod delivery;
+pub mod event;
 pub mod head;
 pub mod health;
 pub mod isolate;
 pub mod load;
+pub mod outbox;
 pub mod pipeline;
 pub mod refusal;
 pub mod route;

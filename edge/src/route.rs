@@ -6,9 +6,11 @@ use crate::refusal::{Code, Refusal};
 use crate::snapshot::project::LiveProject;
 use shared::header;
 use shared::key::KeyRing;
-use shared::provider::Provider;
+use shared::provider::{Api, Provider, Timeouts};
+use shared::snapshot::config::StreamUsage;
 use std::borrow::Cow;
 use std::fmt;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 /// A request as it goes upstream. Header lists are in the form in which they
@@ -21,8 +23,14 @@ pub struct Plan {
     pub set: Zeroizing<String>,
     /// Names of the upstream's headers that do not reach the client.
     pub answer_withheld: Cow<'static, str>,
-    /// Until response headers.
-    pub first_byte_ms: u32,
+    pub timeouts: Timeouts,
+    /// The provider's name, its API, and the path that it sees.
+    pub provider: String,
+    pub api: Api,
+    pub endpoint: String,
+    /// Which of the project's it is.
+    pub credential_id: Uuid,
+    pub stream_usage: StreamUsage,
     /// As declared; a body of undeclared length is counted as it passes.
     pub body_length: Option<u64>,
 }
@@ -42,7 +50,8 @@ pub fn plan(
     chance: u32,
 ) -> Result<Plan, Refusal> {
     let (provider, target) = (permit.provider(), permit.target());
-    let key = choose_key(permit.caller().project(), provider, deployment_id, keys, chance)?;
+    let project = permit.caller().project();
+    let (credential_id, key) = choose_key(project, provider, deployment_id, keys, chance)?;
     let mut set = Zeroizing::new(String::with_capacity(256));
     for (name, value) in &provider.default_headers {
         push_line(&mut set, name);
@@ -56,7 +65,12 @@ pub fn plan(
         withheld: withheld(head, &provider.allowed_headers),
         set,
         answer_withheld: answer_withheld(&provider.allowed_headers),
-        first_byte_ms: provider.timeouts.first_byte_ms,
+        timeouts: provider.timeouts,
+        provider: provider.name.clone(),
+        api: provider.api,
+        endpoint: target.path.to_owned(),
+        credential_id,
+        stream_usage: project.stream_usage,
         body_length: head.content_length(),
     })
 }
@@ -67,7 +81,7 @@ fn choose_key(
     deployment_id: &str,
     keys: &KeyRing,
     chance: u32,
-) -> Result<Zeroizing<String>, Refusal> {
+) -> Result<(Uuid, Zeroizing<String>), Refusal> {
     let candidates: Vec<(u32, u32)> = project
         .credentials
         .iter()
@@ -78,9 +92,10 @@ fn choose_key(
     let unusable = |why: &'static str| Refusal::new(Code::UpstreamUnavailable, why);
     let chosen = choose(&candidates, chance)
         .ok_or_else(|| unusable("The project has no active credential for this provider."))?;
-    project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
+    let key = project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
         unusable("The project's credential for this provider cannot be used. Its owner must renew it.")
-    })
+    })?;
+    Ok((project.credentials[chosen].id, key))
 }
 
 /// Of (priority, weight) pairs, the index of one with the lowest priority, in

@@ -154,5 +154,5 @@ pub(crate) fn isolate() -> Rc<Isolate> {
         credential_keys: keys(),
         ingest_keys: ingest_keys(),
     };
-    Rc::new(Isolate::new(settings, SnapshotVerifier::from(&signer()), 1_000))
+    Rc::new(Isolate::new(settings, SnapshotVerifier::from(&signer()), 1_000, id::new(NOW, &[8; 10])))
 }

@@ -1,6 +1,7 @@
 //! The edge and the floor, side by side, before one upstream.
 
 use super::load::Target;
+use crate::events::EventServer;
 use crate::fixture::{self, UPSTREAM_KEY};
 use crate::keys;
 use crate::kv::KvServer;
@@ -15,6 +16,7 @@ pub const MEASURED_CORE: usize = 0;
 pub struct Rig {
     pub upstream: String,
     pub kv: KvServer,
+    events: EventServer,
     token: String,
 }
 
@@ -28,14 +30,25 @@ impl Rig {
         let project = fixture::project(1, &providers);
         let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
         kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
-        Self { upstream, kv, token: fixture::text(&token) }
+        Self { upstream, kv, events: EventServer::forgetful().await, token: fixture::text(&token) }
     }
 
+    /// As it is deployed.
     pub fn edge(&self) -> Workerd {
+        self.start(true)
+    }
+
+    /// With nowhere to send events to, so that it makes and observes none.
+    pub fn edge_without_events(&self) -> Workerd {
+        self.start(false)
+    }
+
+    fn start(&self, has_events: bool) -> Workerd {
         let mut variables = keys::edge_variables();
         variables.push(("SNAPSHOT_REFRESH_MS", "10000".into()));
         Workerd::start(&Worker {
             core: Some(MEASURED_CORE),
+            queue: has_events.then(|| self.events.queue_address()),
             ..Worker::edge(self.kv.binding_address(), variables)
         })
     }

@@ -11,6 +11,8 @@
 mod bodies;
 mod copies;
 mod credentials;
+mod delivery;
+mod events;
 mod forged_tokens;
 mod fresh_tokens;
 mod freshness;

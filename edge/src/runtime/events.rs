@@ -1,0 +1,103 @@
+//! Carries the isolate's events to the queue, or else to the control plane.
+//!
+//! A request never waits for another one's timer or message: it sends what is
+//! there itself, within its own `waitUntil`, unless one that is still alive has
+//! taken that on.
+
+use super::delivery;
+use super::glue::queue as glue;
+use super::isolate::Host;
+use super::source::Kv;
+use crate::delivery::Verdict;
+use crate::event::Draft;
+use crate::refusal::Refusal;
+use futures_util::future::{Either, select};
+use js_sys::futures::JsFuture;
+use shared::event::Event;
+use shared::id::UnixMs;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+use worker::{Context, Date, Delay, console_error};
+
+/// Before each try of the queue, in milliseconds.
+const PAUSES: [u64; 3] = [0, 100, 400];
+/// After this, the queue has failed.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+/// A request has ended.
+pub(super) fn record(host: &Rc<Host>, context: &Rc<Context>, event: Event) {
+    host.isolate.outbox.borrow_mut().record(event);
+    send_soon(host, context);
+}
+
+/// A request was refused before anything was sent upstream.
+pub(super) fn refused(source: &Kv, draft: Draft, refusal: &Refusal) {
+    let (host, context) = (&source.host, &source.context);
+    if !host.sends_events() {
+        return;
+    }
+    let now = Date::now().as_millis();
+    if draft.is_anonymous() {
+        count(host, context, draft.refused(refusal, now), now);
+    } else {
+        record(host, context, draft.refused(refusal, now));
+    }
+}
+
+/// A flood of bad keys is not to become a flood of events.
+fn count(host: &Rc<Host>, context: &Rc<Context>, event: Event, now: UnixMs) {
+    let wait = host.isolate.outbox.borrow_mut().count(event, now);
+    if let Some(ms) = wait {
+        let (host, own) = (host.clone(), context.clone());
+        context.wait_until(async move {
+            Delay::from(Duration::from_millis(ms)).await;
+            send_soon(&host, &own);
+        });
+    }
+    send_soon(host, context);
+}
+
+fn send_soon(host: &Rc<Host>, context: &Context) {
+    let Some(ms) = host.isolate.outbox.borrow_mut().claim(Date::now().as_millis()) else { return };
+    let host = host.clone();
+    context.wait_until(async move {
+        if ms > 0 {
+            Delay::from(Duration::from_millis(ms)).await;
+        }
+        send(&host).await;
+    });
+}
+
+async fn send(host: &Host) {
+    let mut messages = host.isolate.outbox.borrow_mut().take(Date::now().as_millis());
+    while let Some(message) = messages.pop_front() {
+        if is_queued(host, &message).await {
+            host.isolate.outbox.borrow_mut().was_queued();
+        } else if delivery::post(host, &glue::encode(&message)).await == Verdict::Stored {
+            host.isolate.outbox.borrow_mut().was_posted();
+        } else {
+            console_error!("events: neither the queue nor the control plane takes them");
+            messages.push_front(message);
+            host.isolate.outbox.borrow_mut().give_back(messages);
+            return;
+        }
+    }
+}
+
+async fn is_queued(host: &Host, message: &str) -> bool {
+    let Some(queue) = &host.queue else { return false };
+    for pause in PAUSES {
+        if pause > 0 {
+            Delay::from(Duration::from_millis(pause)).await;
+        }
+        let sent = JsFuture::from(glue::send(queue, message));
+        match select(pin!(sent), pin!(Delay::from(DEADLINE))).await {
+            Either::Left((Ok(_), _)) => return true,
+            Either::Left((Err(_), _)) => {}
+            // One that hangs will hang again.
+            Either::Right(_) => return false,
+        }
+    }
+    false
+}
