@@ -9,6 +9,7 @@ pub mod head;
 pub mod health;
 pub mod isolate;
 pub mod load;
+pub mod observe;
 pub mod pipeline;
 pub mod refusal;
 pub mod route;
