@@ -11,6 +11,7 @@ pub mod head;
 pub mod health;
 pub mod isolate;
 pub mod load;
+pub mod observe;
 pub mod outbox;
 pub mod pipeline;
 pub mod refusal;

@@ -19,7 +19,7 @@ pub const MAX_LINE_LEN: usize = 64 * 1024;
 pub const MAX_TEXT_LEN: usize = 256;
 
 /// More than any request has, and little enough that sums of them stay in range.
-const MAX_TOKENS: u64 = 1 << 40;
+pub const MAX_TOKENS: u64 = 1 << 40;
 const MAX_BYTES: u64 = 1 << 50;
 const MAX_COUNT: u32 = 10_000_000;
 
