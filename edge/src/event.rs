@@ -5,6 +5,7 @@
 
 use crate::authenticate::Caller;
 use crate::head::Head;
+use crate::observe::{End, Observed};
 use crate::refusal::{Code, Refusal};
 use crate::target::split_provider;
 use shared::event::{Attempt, Completion, Event, MAX_TEXT_LEN, Usage, UsageSource, VERSION};
@@ -34,20 +35,6 @@ impl Trace {
     pub fn provider(&mut self, name: &str) {
         self.provider = Some(name.to_owned());
     }
-}
-
-/// How the passing on of an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
-    /// The upstream ended it.
-    Clean,
-    /// The upstream's connection broke.
-    Cut,
-    /// Nothing came for `idle_ms`.
-    Stalled,
-    /// It took longer than `total_ms`.
-    Overran,
-    ClientLeft,
 }
 
 /// Bytes of both bodies, as far as they are known.
@@ -152,22 +139,32 @@ impl Draft {
         }
     }
 
-    /// The upstream's answer was passed on, and ended so.
-    pub fn ended(self, end: End, passed: Passed, now: UnixMs) -> Event {
+    /// The upstream's answer was passed on, and ended so. `observed` is what it
+    /// said of itself, where it was read.
+    pub fn ended(self, end: End, observed: Option<Observed>, passed: Passed, now: UnixMs) -> Event {
+        let event = Event {
+            ended_at: now.max(self.0.started_at),
+            bytes_in: passed.bytes_in,
+            bytes_out: passed.bytes_out,
+            ..self.0
+        };
+        if let Some(observed) = observed {
+            return Event {
+                model: observed.model,
+                usage: observed.usage,
+                usage_source: observed.usage_source,
+                completion: observed.completion,
+                error_code: observed.error_code.map(str::to_owned),
+                ..event
+            };
+        }
         let (completion, error) = match end {
             End::Clean => (Completion::Complete, None),
             End::Cut => (Completion::Truncated, Some(Code::UpstreamError)),
             End::Stalled | End::Overran => (Completion::Truncated, Some(Code::UpstreamTimeout)),
             End::ClientLeft => (Completion::Aborted, None),
         };
-        Event {
-            ended_at: now.max(self.0.started_at),
-            bytes_in: passed.bytes_in,
-            bytes_out: passed.bytes_out,
-            completion,
-            error_code: error.map(|code| code.as_str().to_owned()),
-            ..self.0
-        }
+        Event { completion, error_code: error.map(|code| code.as_str().to_owned()), ..event }
     }
 }
 
@@ -234,7 +231,7 @@ mod tests {
             let mut draft = draft(path, headers);
             draft.answered(200, NOW + 5);
             // A clock that went back must not make an event that is refused.
-            let event = accepted(draft.ended(end, passed, NOW - 1));
+            let event = accepted(draft.ended(end, None, passed, NOW - 1));
             assert_eq!((event.completion, event.error_code.as_deref()), (completion, error));
             assert_eq!((event.bytes_in, event.bytes_out, event.ended_at), (3, 4, NOW));
         }

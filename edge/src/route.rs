@@ -13,6 +13,11 @@ use std::fmt;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+const JSON: &str = "application/json";
+
+/// Longest request body that is read before it goes upstream.
+const MAX_BODY_READ: u64 = 4 * 1024 * 1024;
+
 /// A request as it goes upstream. Header lists are in the form in which they
 /// cross to JavaScript: lines.
 pub struct Plan {
@@ -31,8 +36,17 @@ pub struct Plan {
     /// Which of the project's it is.
     pub credential_id: Uuid,
     pub stream_usage: StreamUsage,
+    /// The request is JSON that may ask a model.
+    pub is_json: bool,
     /// As declared; a body of undeclared length is counted as it passes.
     pub body_length: Option<u64>,
+}
+
+impl Plan {
+    /// Whether the body is read before it goes upstream: it is of a known, small length.
+    pub fn is_body_read(&self) -> bool {
+        self.is_json && self.body_length.is_some_and(|length| length <= MAX_BODY_READ)
+    }
 }
 
 impl fmt::Debug for Plan {
@@ -57,6 +71,12 @@ pub fn plan(
         push_line(&mut set, name);
         push_line(&mut set, value);
     }
+    let is_json = is_json(head);
+    if is_json {
+        // Its answer is read.
+        push_line(&mut set, "accept-encoding");
+        push_line(&mut set, "identity");
+    }
     push_line(&mut set, &provider.auth.header);
     set.push_str(&provider.auth.prefix);
     set.push_str(&key);
@@ -71,8 +91,14 @@ pub fn plan(
         endpoint: target.path.to_owned(),
         credential_id,
         stream_usage: project.stream_usage,
+        is_json,
         body_length: head.content_length(),
     })
+}
+
+fn is_json(head: &Head<'_>) -> bool {
+    let is_json = |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
+    head.method == "POST" && head.header("content-type").is_some_and(is_json)
 }
 
 fn choose_key(

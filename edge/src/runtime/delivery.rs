@@ -5,8 +5,8 @@ use super::glue::queue as glue;
 use super::isolate::{self, Host};
 use super::random;
 use crate::delivery::{PATH, Verdict, headers, judge, retry_delay};
-use js_sys::Uint8Array;
-use js_sys::futures::JsFuture;
+use js_sys::futures::{JsFuture, future_to_promise};
+use js_sys::{Promise, Uint8Array};
 use shared::id;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use worker::{Date, Env, console_error};
@@ -18,25 +18,31 @@ const DEADLINE: u32 = 20_000;
 /// often it takes.
 #[wasm_bindgen]
 #[expect(unreachable_pub, reason = "the platform calls it, by this name")]
-pub async fn queue(batch: glue::Batch, env: Env) -> Result<JsValue, JsValue> {
-    // An error makes the queue deliver all of it again.
-    let host = isolate::get(&env).map_err(|problem| JsValue::from_str(&problem))?;
-    let attempts = glue::attempts(&batch);
+pub fn queue(batch: glue::Batch, env: Env) -> Promise {
+    future_to_promise(async move {
+        // An error makes the queue deliver all of it again.
+        let host = isolate::get(&env).map_err(|problem| JsValue::from_str(&problem))?;
+        deliver(&host, &batch).await;
+        Ok(JsValue::UNDEFINED)
+    })
+}
+
+async fn deliver(host: &Host, batch: &glue::Batch) {
+    let attempts = glue::attempts(batch);
     let delays: Vec<u32> = attempts.iter().map(|&count| retry_delay(&batch.queue(), count)).collect();
     let mut ranges = vec![(0, delays.len())];
     while let Some((from, to)) = ranges.pop() {
-        match post(&host, &glue::bodies(&batch, from, to)).await {
-            Verdict::Stored => glue::acknowledge(&batch, from, to),
+        match post(host, &glue::bodies(batch, from, to)).await {
+            Verdict::Stored => glue::acknowledge(batch, from, to),
             Verdict::Split if to - from > 1 => {
                 let middle = from.midpoint(to);
                 ranges.extend([(middle, to), (from, middle)]);
             }
             Verdict::Split | Verdict::Later | Verdict::SignAnew(_) => {
-                glue::retry(&batch, from, &delays[from..to]);
+                glue::retry(batch, from, &delays[from..to]);
             }
         }
     }
-    Ok(JsValue::UNDEFINED)
 }
 
 pub(super) async fn post(host: &Host, body: &Uint8Array) -> Verdict {

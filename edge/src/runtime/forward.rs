@@ -22,9 +22,10 @@ pub(super) async fn forward(
     draft: Draft,
 ) -> Result<Response, Option<Refusal>> {
     let host = &source.host;
-    let number = match host.sends_events() {
-        true => host.exchanges.begin(host, Exchange::new(source.context.clone(), draft, plan)),
-        false => 0,
+    let number = if host.sends_events() {
+        host.exchanges.begin(host, Exchange::new(source.context.clone(), draft, plan))
+    } else {
+        0
     };
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
     let (length, max_body) = (plan.body_length.map_or(-1.0, |length| length as f64), MAX_BODY_BYTES as f64);
@@ -42,7 +43,7 @@ pub(super) async fn forward(
         plan.timeouts.total_ms,
         length,
         max_body,
-        false,
+        number != 0 && plan.is_body_read(),
     );
     let word = match JsFuture::from(answer).await.and_then(JsCast::dyn_into::<Response>) {
         Ok(response) => return Ok(response),

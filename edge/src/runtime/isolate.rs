@@ -75,7 +75,7 @@ impl Host {
         Ok(Self {
             isolate: Rc::new(Isolate::new(settings, verifier, refresh_ms, id)),
             kv: env.kv("SNAPSHOT").map_err(|_| "the KV binding SNAPSHOT is missing")?,
-            queue: Reflect::get(env, &"EVENTS".into()).ok().filter(|queue| queue.is_object()),
+            queue: Reflect::get(env, &"EVENTS".into()).ok().filter(JsValue::is_object),
             control_plane: control_plane.map(|url| url.trim_end_matches('/').to_owned()),
             exchanges: Exchanges::default(),
         })

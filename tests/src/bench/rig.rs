@@ -35,15 +35,15 @@ impl Rig {
 
     /// As it is deployed.
     pub fn edge(&self) -> Workerd {
-        self.start(true)
+        self.worker(true)
     }
 
     /// With nowhere to send events to, so that it makes and observes none.
     pub fn edge_without_events(&self) -> Workerd {
-        self.start(false)
+        self.worker(false)
     }
 
-    fn start(&self, has_events: bool) -> Workerd {
+    fn worker(&self, has_events: bool) -> Workerd {
         let mut variables = keys::edge_variables();
         variables.push(("SNAPSHOT_REFRESH_MS", "10000".into()));
         Workerd::start(&Worker {

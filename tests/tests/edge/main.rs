@@ -13,6 +13,7 @@ mod copies;
 mod credentials;
 mod delivery;
 mod events;
+mod faults;
 mod forged_tokens;
 mod fresh_tokens;
 mod freshness;

@@ -22,6 +22,8 @@ const GRACE_MS = 1000;
 // setTimeout takes no more.
 const MAX_MS = 0x7fffffff;
 
+const BROKEN = "the answer broke off";
+
 // How the passing on of an answer ended, in Rust's numbers.
 const CLEAN = 0;
 const CUT = 1;
@@ -30,10 +32,12 @@ const OVERRAN = 3;
 const LEFT = 4;
 const UNSEEN = 5;
 
-// How an answer is passed on, in Rust's numbers: as it is; piece by piece
-// through Rust; or natively, with a second branch of it for Rust.
+// How an answer is passed on, in Rust's numbers: as it is; natively, with a
+// second branch of it for Rust; piece by piece, with something taken out. The
+// rest goes piece by piece through Rust.
 const NATIVE = 0;
 const TEE = 2;
+const FILTER = 3;
 
 // Functions of Rust's: asked, answered, piece, ended.
 let rust;
@@ -181,7 +185,7 @@ class Exchange {
     }
     // What is read here is decoded, and encoded again for the client.
     const length = declared === null || headers.has("content-encoding") ? -1 : Number(declared);
-    const isFiltered = mode > TEE;
+    const isFiltered = mode === FILTER;
     let reader;
     let first;
     if (length >= 0 && length <= SMALL_ANSWER && mode !== TEE && !isFiltered) {
@@ -190,14 +194,16 @@ class Exchange {
       first = await reader.read(new Uint8Array(length));
       if (first.value?.byteLength === length) {
         this.take(first.value, mode);
-        this.end(CLEAN);
+        const isBroken = this.end(CLEAN) === false;
         this.done();
-        return respond(first.value);
+        return respond(isBroken ? broken(length) : first.value);
       }
     }
-    const { readable, writable } = length >= 0 && !isFiltered ? new FixedLengthStream(length) : new IdentityTransformStream();
+    // What something is added to or taken from has no length that is known.
+    const isLengthKept = length >= 0 && mode !== TEE && !isFiltered;
+    const { readable, writable } = isLengthKept ? new FixedLengthStream(length) : new IdentityTransformStream();
     const response = respond(readable);
-    if (isFiltered) response.headers.delete("content-length");
+    if (!isLengthKept) response.headers.delete("content-length");
     this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
     if (this.how !== undefined) this.tellStopped();
     if (mode === TEE) this.byTee(body, writable);
@@ -310,15 +316,16 @@ class Exchange {
     return taken;
   }
 
-  // A stream that broke ends with an error in the provider's own form; where
-  // there is none, it must not end as if it were whole.
+  // A stream that broke ends with an error in the provider's own form, which
+  // Rust gives; where there is none, it must not end as if it were whole.
   async finish(writable, how) {
-    const frame = this.end(this.how ?? (how === CLEAN && this.isUnseen ? UNSEEN : how));
+    how = this.how ?? how;
+    const rest = this.end(how === CLEAN && this.isUnseen ? UNSEEN : how);
     try {
       const writer = writable.getWriter();
-      if (frame !== undefined) await writer.write(new TextEncoder().encode(frame));
-      if (frame !== undefined || (how === CLEAN && this.how === undefined)) await writer.close();
-      else await writer.abort(new Error("the answer broke off"));
+      if (rest?.byteLength > 0) await writer.write(rest);
+      if (rest === undefined ? how === CLEAN : rest !== false) await writer.close();
+      else await writer.abort(new Error(BROKEN));
     } catch {
       // The client has left, or does not read.
     }
@@ -368,6 +375,13 @@ class Exchange {
 // 520 to 526 and 530 are Cloudflare's own words for an origin it cannot reach.
 function isNoAnswer(status) {
   return (status >= 300 && status < 400 && status !== 304) || (status >= 520 && status <= 526) || status === 530;
+}
+
+// A body that does not come to its end.
+function broken(length) {
+  const { readable, writable } = new FixedLengthStream(length);
+  writable.abort(new Error(BROKEN)).catch(() => {});
+  return readable;
 }
 
 function sleep(ms) {
