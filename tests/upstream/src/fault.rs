@@ -30,7 +30,6 @@ const TELLTALE: [(&str, &str); 9] = [
 pub(crate) async fn play(api: Api, script: Script, options: Options, reply: Reply) -> Response {
     let pace = options.pace;
     match script.fault {
-        None => reply.deliver(pace, &script),
         Some(Fault::Redirect) => (StatusCode::FOUND, [(LOCATION, control::REDIRECTED)]).into_response(),
         Some(Fault::Silent(wait)) => {
             tokio::time::sleep(wait).await;
@@ -50,7 +49,8 @@ pub(crate) async fn play(api: Api, script: Script, options: Options, reply: Repl
             response
         }
         Some(Fault::Error) => told_late(api, reply).deliver(pace, &script),
-        Some(
+        None
+        | Some(
             Fault::Cut(_)
             | Fault::Stall(_)
             | Fault::End(_)

@@ -99,8 +99,8 @@ impl Script {
     /// Nothing about how the bytes come.
     pub(crate) fn is_plain(&self) -> bool {
         let is_whole = match &self.fault {
-            None => true,
-            Some(
+            None
+            | Some(
                 Fault::Redirect
                 | Fault::Silent(_)
                 | Fault::Status(_)

@@ -17,7 +17,7 @@ use crate::script::Fault;
 const FLUSH: Duration = Duration::from_millis(20);
 
 /// How long a stall lasts: longer than any test, and than any client.
-const STALL: Duration = Duration::from_secs(86_400);
+const STALL: Duration = Duration::from_hours(24);
 
 /// In the middle of its JSON, and of a character.
 const MALFORMED: &[u8] = b"data: {\"id\": \"broken\", \"choices\": [{\"text\": \"\xf0\x9f\n\n";
