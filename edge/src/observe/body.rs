@@ -55,16 +55,21 @@ pub(crate) struct Reader {
     pub(crate) facts: Facts,
     /// How much of `[DONE]` the frame's data is so far.
     done: usize,
-    has_done: bool,
-    has_failed: bool,
-    /// An event was its last one.
-    has_last: bool,
+    said: Said,
     /// All choices had ended when the last frame did.
     has_finished: bool,
     /// The last frame was no JSON.
     is_broken: bool,
     /// So many frames have ended.
     pub(crate) frames: u64,
+}
+
+/// What the stream said last of all, which is what its reader goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    End,
+    Failure,
 }
 
 const DONE: &[u8] = b"[DONE]";
@@ -147,9 +152,7 @@ impl Reader {
             scanner: Scanner::new(fields::of(dialect)),
             facts: Facts::default(),
             done: 0,
-            has_done: false,
-            has_failed: false,
-            has_last: false,
+            said: Said::Nothing,
             has_finished: false,
             is_broken: false,
             frames: 0,
@@ -184,13 +187,19 @@ impl Reader {
         self.scanner.feed(bytes, &mut |field, value, _| facts.note(field, value));
     }
 
+    /// What comes after the end, or after an error, changes nothing.
+    fn say(&mut self, said: Said) {
+        if self.said == Said::Nothing {
+            self.said = said;
+        }
+    }
+
     fn mark_of_events(&self) -> Option<Mark> {
         let is_between = self.is_before_data() && !self.is_broken;
-        if self.has_failed {
-            return Some(Mark::Failed);
-        }
-        if self.has_done || self.has_last {
-            return Some(Mark::Whole);
+        match self.said {
+            Said::End => return Some(Mark::Whole),
+            Said::Failure => return Some(Mark::Failed),
+            Said::Nothing => {}
         }
         match self.dialect {
             Dialect::Other(_) => None,
@@ -230,7 +239,7 @@ impl Frames for Reader {
                 rest = after;
             }
             if self.done == DONE.len() {
-                self.has_done = true;
+                self.say(Said::End);
                 return;
             }
             if rest.is_empty() {
@@ -247,8 +256,11 @@ impl Frames for Reader {
     fn end(&mut self, is_error: bool) {
         let Frame { kind, has_error } = std::mem::take(&mut self.facts.frame);
         self.is_broken = self.done == 0 && !self.scanner.is_whole();
-        self.has_failed |= is_error || has_error || kind == Kind::Failed;
-        self.has_last |= kind == Kind::Last;
+        if is_error || has_error || kind == Kind::Failed {
+            self.say(Said::Failure);
+        } else if kind == Kind::Last {
+            self.say(Said::End);
+        }
         self.has_finished = self.facts.has_finished();
         self.frames = self.frames.saturating_add(1);
         self.done = 0;

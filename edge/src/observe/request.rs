@@ -49,8 +49,7 @@ pub fn read(api: Api, endpoint: &str, body: &[u8]) -> Asked {
     Scanner::new(&REQUEST).feed(body, &mut |part, value, _| match (part, value) {
         (Part::Model, Value::Text(name)) => asked.model = Some(facts::text(name)),
         (Part::Stream, value) => asked.is_stream = value == Value::Bool(true),
-        (Part::StreamOptions, Value::End) => {}
-        (Part::StreamOptions, _) => asked.asks_usage = false,
+        (Part::StreamOptions, value) => asked.asks_usage &= value == Value::End,
         (Part::IncludeUsage, value) => asked.asks_usage = value == Value::Bool(true),
         (Part::Root | Part::Model, _) => {}
     });
@@ -144,9 +143,8 @@ impl Places {
             };
             match part {
                 Part::Root => places.root = (found == Found::Object).then_some(at),
-                Part::Model => {}
                 Part::Stream if places.streams.len() < 2 => places.streams.push(found == Found::Bool(true)),
-                Part::Stream => {}
+                Part::Model | Part::Stream => {}
                 Part::StreamOptions => add(&mut places.options),
                 Part::IncludeUsage => add(&mut places.include),
             }

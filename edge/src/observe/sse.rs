@@ -200,12 +200,11 @@ impl Lines {
 
     pub(crate) fn rest(&self) -> Rest {
         match self.line {
-            Line::Bom(0) => Rest::Empty,
             Line::Start if self.has_data => {
                 // After a CR an LF alone would only complete the line's end.
                 Rest::Between { blank: if self.is_after_cr { "\n\n" } else { "\n" } }
             }
-            Line::Start => Rest::Empty,
+            Line::Bom(0) | Line::Start => Rest::Empty,
             Line::Name(Field::Data, matched) => Rest::Data("data: ".get(matched..).unwrap_or_default()),
             Line::Before(Field::Data) => Rest::Data(" "),
             Line::Data => Rest::Data(""),

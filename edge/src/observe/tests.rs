@@ -46,9 +46,9 @@ impl Answer<'_> {
     }
 
     fn observe(&self, end: End) -> Observed {
-        let mut observer = self.observer();
-        observer.feed(self.body.as_bytes());
-        observer.end(end)
+        let mut reader = self.observer();
+        reader.feed(self.body.as_bytes());
+        reader.end(end)
     }
 
     fn cut(&self, length: usize) -> Self {
@@ -76,11 +76,11 @@ fn what_each_provider_says_at_the_end_of_its_stream() {
         (None, usage(3, 9, None, None)),
     ];
     for (stream, (model, usage)) in STREAMS.iter().zip(expected) {
-        let mut observer = stream.observer();
-        assert!(observer.is_stream());
-        observer.feed(stream.body.as_bytes());
-        assert!(observer.is_stream() && observer.has_ended(), "{}", stream.endpoint);
-        let observed = observer.end(End::Clean);
+        let mut reader = stream.observer();
+        assert!(reader.is_stream());
+        reader.feed(stream.body.as_bytes());
+        assert!(reader.is_stream() && reader.has_ended(), "{}", stream.endpoint);
+        let observed = reader.end(End::Clean);
         assert_eq!(
             observed,
             Observed {
@@ -170,9 +170,9 @@ fn a_clean_end_after_a_finish_reason_is_complete_without_done() {
     assert_eq!(stream.observe(End::Clean).completion, Completion::Complete);
     assert_eq!(stream.observe(End::Cut).completion, Completion::Truncated);
     assert_eq!(stream.observe(End::ClientLeft).completion, Completion::Aborted);
-    let mut observer = stream.observer();
-    observer.feed(stream.body.as_bytes());
-    assert!(!observer.has_ended());
+    let mut reader = stream.observer();
+    reader.feed(stream.body.as_bytes());
+    assert!(!reader.has_ended());
     // Nor is it, where one of two choices has none, a frame is broken, or one has begun.
     let choice = |index, finish| {
         format!("data: {{\"choices\":[{{\"finish_reason\":{finish},\"index\":{index}}}]}}\n\n")
@@ -244,9 +244,9 @@ fn an_error_with_its_own_status_is_an_answer() {
     ] {
         for endpoint in ["/v1/chat/completions", "/v1beta/models/g:streamGenerateContent"] {
             let api = if endpoint.contains("beta") { Api::Gemini } else { Api::OpenAi };
-            let mut observer = Observer::new(api, endpoint, 429, content_type);
-            observer.feed(body.as_bytes());
-            let observed = observer.end(End::Clean);
+            let mut reader = Observer::new(api, endpoint, 429, content_type);
+            reader.feed(body.as_bytes());
+            let observed = reader.end(End::Clean);
             assert_eq!(observed.completion, Completion::Complete, "{endpoint} {body}");
             assert_eq!(observed.error_frame, None);
         }
@@ -268,19 +268,19 @@ fn streams_whose_end_is_not_known_end_as_http_says() {
 fn content_goes_before_its_type() {
     for content_type in ["application/json", "text/plain", ""] {
         let stream = answer(Api::OpenAi, "/v1/chat/completions", content_type, CHAT);
-        let mut observer = stream.observer();
-        assert!(!observer.is_stream());
-        observer.feed(CHAT.as_bytes());
-        assert!(observer.is_stream() && observer.has_ended());
-        assert_eq!(observer.end(End::Clean), chat(CHAT).observe(End::Clean));
+        let mut reader = stream.observer();
+        assert!(!reader.is_stream());
+        reader.feed(CHAT.as_bytes());
+        assert!(reader.is_stream() && reader.has_ended());
+        assert_eq!(reader.end(End::Clean), chat(CHAT).observe(End::Clean));
     }
     let plain = chat("{\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}}");
     let observed = plain.observe(End::Clean);
     assert_eq!((observed.completion, observed.usage.input_tokens), (Completion::Complete, Some(1)));
     // Compressed in spite of `identity`: nothing can be said of it, nor written into it.
-    let mut observer = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
-    observer.feed(&[0x1f, 0x8b, 8, 0, 0]);
-    assert_eq!(observer.end(End::Clean).completion, Completion::Complete);
+    let mut reader = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
+    reader.feed(&[0x1f, 0x8b, 8, 0, 0]);
+    assert_eq!(reader.end(End::Clean).completion, Completion::Complete);
     let gemini = Answer { content_type: JSON, ..STREAMS[3] };
     assert_eq!(gemini.observe(End::Clean), STREAMS[3].observe(End::Clean));
 }
@@ -436,14 +436,14 @@ fn hostile_answers() {
 #[test]
 fn memory_is_bounded() {
     assert!(size_of::<Observer>() < 1_024, "{}", size_of::<Observer>());
-    let mut observer = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
-    observer.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"");
+    let mut reader = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
+    reader.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"");
     let piece = vec![b'x'; 1 << 20];
     for _ in 0..10 {
-        observer.feed(&piece);
+        reader.feed(&piece);
     }
-    observer.feed(b"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":7}}\n\n");
-    let observed = observer.end(End::Clean);
+    reader.feed(b"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":7}}\n\n");
+    let observed = reader.end(End::Clean);
     assert_eq!((observed.completion, observed.usage.output_tokens), (Completion::Complete, Some(7)));
 }
 
@@ -526,10 +526,12 @@ fn speed() {
         let rounds = 2_000_u32;
         let start = std::time::Instant::now();
         for _ in 0..rounds {
-            let mut observer = chat("").observer();
-            pieces.iter().for_each(|piece| observer.feed(piece.as_bytes()));
-            observer.feed(tail.as_bytes());
-            assert_eq!(observer.end(End::Clean).completion, Completion::Complete);
+            let mut reader = chat("").observer();
+            for piece in &pieces {
+                reader.feed(piece.as_bytes());
+            }
+            reader.feed(tail.as_bytes());
+            assert_eq!(reader.end(End::Clean).completion, Completion::Complete);
         }
         let taken = start.elapsed() / rounds;
         let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();

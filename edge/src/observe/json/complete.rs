@@ -1,7 +1,7 @@
 //! What is missing from a document that broke off.
 
 use super::string::Escape;
-use super::{Expect, Scanner, Token, Value};
+use super::{Expect, Scanner, Token};
 
 impl<T: Copy + 'static> Scanner<T> {
     /// What makes of the document, cut off inside an object at `depth` or deeper,
@@ -57,10 +57,9 @@ impl<T: Copy + 'static> Scanner<T> {
                     text.push('0');
                 }
             }
-            Token::Literal(rest, Value::Null | Value::Bool(_)) => {
+            Token::Literal(rest, _) => {
                 text.extend(rest.iter().map(|&byte| char::from(byte)));
             }
-            Token::Literal(..) => {}
         }
     }
 
