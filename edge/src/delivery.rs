@@ -72,7 +72,8 @@ mod tests {
         assert_eq!(judge(200, None), Verdict::Stored);
         assert_eq!(judge(204, Some("7")), Verdict::Stored);
         assert_eq!(judge(401, Some("1795444000")), Verdict::SignAnew(1_795_444_000));
-        for (status, time) in [(401, None), (401, Some("soon")), (0, None), (302, None), (404, None), (500, None)]
+        for (status, time) in
+            [(401, None), (401, Some("soon")), (0, None), (302, None), (404, None), (500, None)]
         {
             assert_eq!(judge(status, time), Verdict::Later, "{status}");
         }

@@ -192,7 +192,11 @@ mod tests {
     }
 
     fn events(messages: &VecDeque<String>) -> Vec<Event> {
-        messages.iter().flat_map(|text| text.lines()).map(|line| Event::parse(line.as_bytes()).unwrap()).collect()
+        messages
+            .iter()
+            .flat_map(|text| text.lines())
+            .map(|line| Event::parse(line.as_bytes()).unwrap())
+            .collect()
     }
 
     #[test]

@@ -97,7 +97,8 @@ pub fn plan(
 }
 
 fn is_json(head: &Head<'_>) -> bool {
-    let is_json = |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
+    let is_json =
+        |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
     head.method == "POST" && head.header("content-type").is_some_and(is_json)
 }
 

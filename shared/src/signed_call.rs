@@ -59,7 +59,9 @@ impl Call<'_> {
             return Err(CallError::Malformed);
         }
         let key = keys.iter().find(|key| key.id().to_string() == key_id).ok_or(CallError::UnknownKey)?;
-        if !bool::from(hex(&self.mac(key, &Sha256::digest(self.body).into())).as_bytes().ct_eq(claimed.as_bytes())) {
+        if !bool::from(
+            hex(&self.mac(key, &Sha256::digest(self.body).into())).as_bytes().ct_eq(claimed.as_bytes()),
+        ) {
             return Err(CallError::Mismatch);
         }
         if self.time.abs_diff(now) > WINDOW_SECS { Err(CallError::Skew) } else { Ok(()) }

@@ -54,7 +54,15 @@ impl EdgeStack {
         let kv = KvServer::start().await;
         let events = EventServer::start().await;
         let workerd = start_edge(&kv, &events, None, refresh_ms);
-        Self { upstream, kv, cache: None, events, workerd, refresh_ms, token: fixture::text(&world::settled(1)) }
+        Self {
+            upstream,
+            kv,
+            cache: None,
+            events,
+            workerd,
+            refresh_ms,
+            token: fixture::text(&world::settled(1)),
+        }
     }
 
     /// KV and the location's cache are empty.
@@ -159,12 +167,7 @@ pub async fn inside(isolate: &Workerd) -> serde_json::Value {
     send(question).await.json()["isolate"].clone()
 }
 
-fn start_edge(
-    kv: &KvServer,
-    events: &EventServer,
-    cache: Option<&CacheServer>,
-    refresh_ms: u64,
-) -> Workerd {
+fn start_edge(kv: &KvServer, events: &EventServer, cache: Option<&CacheServer>, refresh_ms: u64) -> Workerd {
     let mut variables = keys::edge_variables();
     variables.push(("SNAPSHOT_REFRESH_MS", refresh_ms.to_string()));
     variables.push(("CONTROL_PLANE_URL", events.control_plane_url()));

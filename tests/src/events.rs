@@ -110,7 +110,9 @@ impl EventServer {
     pub fn all(&self) -> Vec<Event> {
         let state = self.state();
         let lines = state.taken.iter().flat_map(|(_, body)| body.lines());
-        lines.map(|line| Event::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+        lines
+            .map(|line| Event::parse(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .collect()
     }
 
     /// The only event with this id, once it has come.
@@ -122,7 +124,6 @@ impl EventServer {
         assert_eq!(found.len(), 1, "{found:?}");
         found.remove(0)
     }
-
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
@@ -196,7 +197,8 @@ async fn failed(state: &Mutex<State>, side: Side, text: &str) -> Option<Response
         *state.asked.entry(side).or_default() += 1;
         state.faults.get(&side).copied().unwrap_or_default()
     };
-    let refused = |status: u16| Some((StatusCode::from_u16(status).unwrap(), "the test says so").into_response());
+    let refused =
+        |status: u16| Some((StatusCode::from_u16(status).unwrap(), "the test says so").into_response());
     match fault {
         Fault::None | Fault::Skew(_) => None,
         Fault::Status(status) => refused(status),

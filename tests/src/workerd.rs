@@ -84,7 +84,8 @@ impl Worker {
             bindings.push_str(r#"(name = "EVENTS", queue = "queue"), "#);
             write!(services, r#"(name = "queue", external = (address = "{queue}", http = ())), "#).unwrap();
             services.push_str(DELIVERY_SERVICE);
-            sockets.push_str(r#"(name = "delivery", address = "127.0.0.1:0", http = (), service = "delivery")"#);
+            sockets
+                .push_str(r#"(name = "delivery", address = "127.0.0.1:0", http = (), service = "delivery")"#);
         }
         format!(
             r#"using Workerd = import "/workerd/workerd.capnp";
@@ -166,7 +167,8 @@ impl Workerd {
             .map(|(at, (attempts, body))| json!({"id": at.to_string(), "body": body, "attempts": attempts}))
             .collect();
         let port = self.delivery_port.expect("a worker without a queue");
-        let request = reqwest::Client::builder().no_proxy().build().unwrap().post(format!("http://127.0.0.1:{port}/"));
+        let request =
+            reqwest::Client::builder().no_proxy().build().unwrap().post(format!("http://127.0.0.1:{port}/"));
         let answer = request.json(&json!({"queue": queue, "messages": messages})).send().await.unwrap();
         let text = answer.text().await.unwrap();
         let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));

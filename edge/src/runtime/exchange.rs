@@ -287,7 +287,11 @@ fn end(how: u8) -> End {
 }
 
 /// Of a count that crossed as JavaScript's only kind of number.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is right here")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is right here"
+)]
 fn whole(count: f64) -> u64 {
     count as u64
 }

@@ -67,7 +67,9 @@ fn judge(word: &str, plan: &Plan) -> (Outcome, Option<Refusal>) {
                 format!("The provider did not begin to answer within {} ms.", plan.timeouts.first_byte_ms),
             ),
         ),
-        "redirect" => (Outcome::Redirected, upstream_error("answered with a redirect, which is not followed")),
+        "redirect" => {
+            (Outcome::Redirected, upstream_error("answered with a redirect, which is not followed"))
+        }
         "broken" => (Outcome::Answered, upstream_error("broke off its answer")),
         _ => (Outcome::Unreachable, upstream_error("could not be reached")),
     };

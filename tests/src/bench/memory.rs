@@ -12,7 +12,10 @@ pub async fn growth(rig: &Rig) -> Vec<Row> {
     let edge = per_request(rig, &rig.edge()).await;
     let silent = per_request(rig, &rig.edge_without_events()).await;
     let floor = per_request(rig, &rig.floor()).await;
-    vec![row("events on", edge, "events off", silent, 100.0), row("events off", silent, "JavaScript", floor, 50.0)]
+    vec![
+        row("events on", edge, "events off", silent, 100.0),
+        row("events off", silent, "JavaScript", floor, 50.0),
+    ]
 }
 
 fn row(of: &str, measured: f64, beside: &str, floor: f64, limit: f64) -> Row {

@@ -53,8 +53,7 @@ async fn an_answer_is_told_as_it_was() {
 async fn a_refusal_tells_whose_it_was_and_what_the_upstream_did() {
     let edge = shared();
     let token = &edge.tokens.valid;
-    let (refused, unreachable, timed_out) =
-        (None, Some(Outcome::Unreachable), Some(Outcome::TimedOut));
+    let (refused, unreachable, timed_out) = (None, Some(Outcome::Unreachable), Some(Outcome::TimedOut));
     for (path, status, code, provider, outcome) in [
         ("/nobody/v1/models/x", 404, "unknown_provider", None, refused),
         ("/openai/v1/files", 403, "endpoint_not_allowed", Some("openai"), refused),
@@ -102,7 +101,11 @@ async fn a_flood_of_bad_keys_is_one_event_that_counts_them() {
     let edge = EdgeStack::warm(60_000).await;
     let floods = join_all((0..20).map(async |_| {
         for _ in 0..20 {
-            edge.ask("sk-lk-nonsense").await.assert_refused(401, "malformed_token", shared::provider::Api::OpenAi);
+            edge.ask("sk-lk-nonsense").await.assert_refused(
+                401,
+                "malformed_token",
+                shared::provider::Api::OpenAi,
+            );
         }
     }));
     floods.await;

@@ -55,7 +55,8 @@ async fn one_that_leaves_before_the_answer_cancels_the_upstream() {
     drop(connection);
     let took = noticed(&edge, &trace).await;
     assert!(took < PROMPT, "{took:?}");
-    let is_told = |event: &Event| event.completion == Completion::Aborted && event.endpoint == "/_fault/silent";
+    let is_told =
+        |event: &Event| event.completion == Completion::Aborted && event.endpoint == "/_fault/silent";
     until("its event", async || edge.events.all().iter().any(is_told)).await;
     let event = edge.events.all().into_iter().find(is_told).unwrap();
     assert_eq!((event.status, event.attempts.len()), (CLIENT_LEFT, 1));

@@ -30,3 +30,4 @@ mod rotation;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;
+mod usage;

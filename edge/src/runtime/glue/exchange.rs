@@ -9,12 +9,7 @@ extern "C" {
     /// What JavaScript calls while an exchange is under way: `asked` with the
     /// body of a request, `answered` with status and content type, `piece` with
     /// a part of the answer's body, `ended` with how, and the bytes in and out.
-    pub(in crate::runtime) fn install(
-        asked: &JsValue,
-        answered: &JsValue,
-        piece: &JsValue,
-        ended: &JsValue,
-    );
+    pub(in crate::runtime) fn install(asked: &JsValue, answered: &JsValue, piece: &JsValue, ended: &JsValue);
 
     /// The form that [`crate::head::Head`] parses.
     pub(in crate::runtime) fn head(request: &Request) -> String;
