@@ -126,20 +126,24 @@ impl Outbox {
         Some(GROUP)
     }
 
-    /// All there is, message by message.
-    pub fn take(&mut self, now: UnixMs) -> VecDeque<String> {
+    /// Makes messages of all there is. What a request keeps in its hands goes
+    /// with it when the runtime ends it, so it takes one at a time.
+    pub fn flush(&mut self, now: UnixMs) {
         self.record_counts(now);
         self.close();
         self.flush_at = None;
         self.is_urgent = false;
-        std::mem::take(&mut self.full)
     }
 
-    /// What nobody took, for the next who sends.
-    pub fn give_back(&mut self, mut messages: VecDeque<String>) {
+    /// The oldest message.
+    pub fn take(&mut self) -> Option<String> {
+        self.full.pop_front()
+    }
+
+    /// One that nobody took, for the next who sends.
+    pub fn give_back(&mut self, message: String) {
         self.stats.refused += 1;
-        messages.append(&mut self.full);
-        self.full = messages;
+        self.full.push_front(message);
         let mut kept: usize = self.full.iter().map(String::len).sum();
         while kept > MAX_KEPT
             && let Some(oldest) = self.full.pop_front()
@@ -191,7 +195,12 @@ mod tests {
         Draft::new(id::new(now, &[1; 10]), &head, None, now).refused(&Refusal::new(code, ""), now)
     }
 
-    fn events(messages: &VecDeque<String>) -> Vec<Event> {
+    fn take_all(outbox: &mut Outbox, now: UnixMs) -> Vec<String> {
+        outbox.flush(now);
+        std::iter::from_fn(|| outbox.take()).collect()
+    }
+
+    fn events(messages: &[String]) -> Vec<Event> {
         messages
             .iter()
             .flat_map(|text| text.lines())
@@ -207,7 +216,7 @@ mod tests {
         assert_eq!(outbox.claim(NOW), Some(GROUP));
         outbox.record(refused(Code::MissingToken, NOW));
         assert_eq!(outbox.claim(NOW + 10), None);
-        let messages = outbox.take(NOW + GROUP);
+        let messages = take_all(&mut outbox, NOW + GROUP);
         assert_eq!(messages.len(), 1);
         let seqs: Vec<u64> = events(&messages).iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [1, 2]);
@@ -231,7 +240,7 @@ mod tests {
             outbox.record(refused(Code::MissingToken, NOW));
             at_once += usize::from(outbox.claim(NOW) == Some(0));
         }
-        let messages = outbox.take(NOW);
+        let messages = take_all(&mut outbox, NOW);
         assert_eq!(messages.len(), at_once + 1);
         assert!(messages.iter().all(|text| text.len() <= MAX_MESSAGE));
         assert!(events(&messages).iter().map(|event| event.seq).eq(1..=1_000));
@@ -246,11 +255,12 @@ mod tests {
                 outbox.record(refused(Code::MissingToken, NOW + round));
                 last += 1;
             }
-            let messages = outbox.take(NOW);
-            outbox.give_back(messages);
+            for message in take_all(&mut outbox, NOW).into_iter().rev() {
+                outbox.give_back(message);
+            }
         }
         assert_eq!(outbox.claim(NOW), Some(GROUP));
-        let messages = outbox.take(NOW);
+        let messages = take_all(&mut outbox, NOW);
         assert!(messages.iter().map(String::len).sum::<usize>() <= MAX_KEPT);
         assert!(outbox.stats().dropped > 0);
         let seqs: Vec<u64> = events(&messages).iter().map(|event| event.seq).collect();
@@ -267,7 +277,7 @@ mod tests {
         assert_eq!(outbox.count(refused(Code::InvalidToken, NOW), NOW), Some(MAX_COUNTING));
         assert_eq!(outbox.claim(NOW + 500), None);
         assert_eq!(outbox.claim(NOW + MAX_COUNTING), Some(GROUP));
-        let counted: Vec<(u32, u64)> = events(&outbox.take(NOW + MAX_COUNTING))
+        let counted: Vec<(u32, u64)> = events(&take_all(&mut outbox, NOW + MAX_COUNTING))
             .iter()
             .map(|event| (event.count, event.ended_at - event.started_at))
             .collect();
@@ -281,6 +291,6 @@ mod tests {
         assert_eq!(outbox.count(refused(Code::MissingToken, late), late), Some(7));
         let next = NOW + MINUTE;
         assert_eq!(outbox.count(refused(Code::MissingToken, next), next), Some(MAX_COUNTING));
-        assert_eq!(events(&outbox.take(next)).len(), 1);
+        assert_eq!(events(&take_all(&mut outbox, next)).len(), 1);
     }
 }

@@ -22,6 +22,9 @@ use worker::{Context, Date, Delay, console_error};
 
 /// Before each try of the queue, in milliseconds.
 const PAUSES: [u64; 3] = [0, 100, 400];
+/// After that, a request leaves the rest to another: it has 30 seconds at most,
+/// and one message may take most of them. Milliseconds.
+const PATIENCE: UnixMs = 4_000;
 /// After this, the queue has failed.
 const DEADLINE: Duration = Duration::from_secs(3);
 
@@ -70,16 +73,19 @@ fn send_soon(host: &Rc<Host>, context: &Context) {
 }
 
 async fn send(host: &Host) {
-    let mut messages = host.isolate.outbox.borrow_mut().take(Date::now().as_millis());
-    while let Some(message) = messages.pop_front() {
+    let outbox = &host.isolate.outbox;
+    let began = Date::now().as_millis();
+    outbox.borrow_mut().flush(began);
+    while Date::now().as_millis() < began + PATIENCE {
+        let message = outbox.borrow_mut().take();
+        let Some(message) = message else { return };
         if is_queued(host, &message).await {
-            host.isolate.outbox.borrow_mut().was_queued();
+            outbox.borrow_mut().was_queued();
         } else if delivery::post(host, &glue::encode(&message)).await == Verdict::Stored {
-            host.isolate.outbox.borrow_mut().was_posted();
+            outbox.borrow_mut().was_posted();
         } else {
             console_error!("events: neither the queue nor the control plane takes them");
-            messages.push_front(message);
-            host.isolate.outbox.borrow_mut().give_back(messages);
+            outbox.borrow_mut().give_back(message);
             return;
         }
     }
