@@ -1,6 +1,7 @@
 //! Whether the caller may do what it asks.
 
 use crate::authenticate::Caller;
+use crate::event::Trace;
 use crate::head::Head;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Halt, Snapshot};
@@ -44,6 +45,7 @@ pub fn authorize<'a>(
     head: &Head<'_>,
     target: Target<'a>,
     now: UnixMs,
+    trace: &mut Trace,
 ) -> Result<Permit<'a>, Halt> {
     check_project(snapshot, &caller, now)?;
     let providers = snapshot.providers()?;
@@ -58,6 +60,7 @@ pub fn authorize<'a>(
                 "No such provider. Paths are /<provider>/... or, for the project's default provider, /v1/...",
             )
         })?;
+    trace.provider(name);
     check_endpoint(&providers.providers[provider], head.method, target.path)?;
     check_body(head)?;
     Ok(Permit { caller, target, providers, provider })

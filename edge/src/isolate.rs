@@ -3,6 +3,7 @@
 use crate::health::Nonces;
 use crate::load::copies::Copies;
 use crate::load::under_way::UnderWay;
+use crate::outbox::{self, Outbox};
 use crate::pipeline::Settings;
 use crate::snapshot::fresh::FreshTokens;
 use crate::snapshot::holder::Holder;
@@ -12,6 +13,7 @@ use serde::Serialize;
 use shared::id::UnixMs;
 use shared::snapshot::signed::SnapshotVerifier;
 use std::cell::{Cell, RefCell};
+use uuid::Uuid;
 
 #[derive(Debug)]
 pub struct Isolate {
@@ -25,6 +27,7 @@ pub struct Isolate {
     pub under_way: UnderWay,
     pub traffic: Cell<Traffic>,
     pub nonces: Nonces,
+    pub outbox: RefCell<Outbox>,
 }
 
 /// How often it had to look elsewhere than in its memory.
@@ -43,11 +46,12 @@ pub struct Stats {
     pub objects: objects::Stats,
     pub fresh: ShelfStats,
     pub traffic: Traffic,
+    pub events: outbox::Stats,
 }
 
 impl Isolate {
-    /// One that holds nothing yet.
-    pub fn new(settings: Settings, verifier: SnapshotVerifier, refresh_ms: UnixMs) -> Self {
+    /// One that holds nothing yet. Its events tell its `id`.
+    pub fn new(settings: Settings, verifier: SnapshotVerifier, refresh_ms: UnixMs, id: Uuid) -> Self {
         Self {
             settings,
             verifier,
@@ -58,6 +62,7 @@ impl Isolate {
             under_way: UnderWay::default(),
             traffic: Cell::default(),
             nonces: Nonces::default(),
+            outbox: RefCell::new(Outbox::new(id)),
         }
     }
 
@@ -66,6 +71,7 @@ impl Isolate {
             objects: self.holder.borrow().objects().stats(),
             fresh: self.fresh.stats(),
             traffic: self.traffic.get(),
+            events: self.outbox.borrow().stats(),
         }
     }
 

@@ -5,10 +5,14 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod credential;
+pub mod delivery;
+pub mod event;
 pub mod head;
 pub mod health;
 pub mod isolate;
 pub mod load;
+pub mod observe;
+pub mod outbox;
 pub mod pipeline;
 pub mod refusal;
 pub mod route;

@@ -9,6 +9,7 @@ pub mod copies;
 mod object;
 pub mod under_way;
 
+use crate::event::Trace;
 use crate::head::Head;
 use crate::isolate::Isolate;
 use crate::pipeline;
@@ -146,7 +147,7 @@ pub async fn check_manifest<S: Source>(isolate: &Isolate, source: &S) {
 }
 
 /// Decides on a request, loading what the decision asks for. Warm, this does
-/// not wait.
+/// not wait. `trace` learns how far it came.
 pub async fn decide<S: Source>(
     isolate: &Isolate,
     source: &S,
@@ -154,6 +155,7 @@ pub async fn decide<S: Source>(
     head: &Head<'_>,
     now: UnixMs,
     chance: u32,
+    trace: &mut Trace,
 ) -> Result<Plan, Refusal> {
     let unavailable = || {
         Refusal::new(
@@ -163,7 +165,7 @@ pub async fn decide<S: Source>(
     };
     let snapshot = snapshot.ok_or_else(unavailable)?;
     for _ in 0..MAX_LOADS {
-        match pipeline::decide(&isolate.settings, snapshot, &isolate.fresh, head, now, chance) {
+        match pipeline::decide(&isolate.settings, snapshot, &isolate.fresh, head, now, chance, trace) {
             Ok(plan) => return Ok(plan),
             Err(Halt::Refuse(refusal)) => return Err(refusal),
             Err(Halt::Load(object)) => {

@@ -2,6 +2,7 @@
 
 use crate::authenticate::authenticate;
 use crate::authorize::authorize;
+use crate::event::Trace;
 use crate::head::Head;
 use crate::refusal::{Code, Refusal};
 use crate::route::{self, Plan};
@@ -25,6 +26,7 @@ pub struct Settings {
 
 /// What is to be sent upstream, or why nothing is. `Halt::Load` and
 /// `Halt::Fresh` ask for an object; the caller loads it and decides again.
+/// `trace` learns how far it came.
 pub fn decide(
     settings: &Settings,
     snapshot: &Snapshot,
@@ -32,11 +34,13 @@ pub fn decide(
     head: &Head<'_>,
     now: UnixMs,
     chance: u32,
+    trace: &mut Trace,
 ) -> Result<Plan, Halt> {
     let target = Target::parse(head.path_and_query)?;
     check_upgrade(head)?;
     let caller = authenticate(head, &settings.tags, snapshot, fresh, now)?;
-    let permit = authorize(snapshot, caller, head, target, now)?;
+    trace.caller(&caller);
+    let permit = authorize(snapshot, caller, head, target, now, trace)?;
     Ok(route::plan(&permit, head, &settings.deployment_id, &settings.credential_keys, chance)?)
 }
 

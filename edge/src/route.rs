@@ -6,10 +6,17 @@ use crate::refusal::{Code, Refusal};
 use crate::snapshot::project::LiveProject;
 use shared::header;
 use shared::key::KeyRing;
-use shared::provider::Provider;
+use shared::provider::{Api, Provider, Timeouts};
+use shared::snapshot::config::StreamUsage;
 use std::borrow::Cow;
 use std::fmt;
+use uuid::Uuid;
 use zeroize::Zeroizing;
+
+const JSON: &str = "application/json";
+
+/// Longest request body that is read before it goes upstream.
+const MAX_BODY_READ: u64 = 4 * 1024 * 1024;
 
 /// A request as it goes upstream. Header lists are in the form in which they
 /// cross to JavaScript: lines.
@@ -21,10 +28,25 @@ pub struct Plan {
     pub set: Zeroizing<String>,
     /// Names of the upstream's headers that do not reach the client.
     pub answer_withheld: Cow<'static, str>,
-    /// Until response headers.
-    pub first_byte_ms: u32,
+    pub timeouts: Timeouts,
+    /// The provider's name, its API, and the path that it sees.
+    pub provider: String,
+    pub api: Api,
+    pub endpoint: String,
+    /// Which of the project's it is.
+    pub credential_id: Uuid,
+    pub stream_usage: StreamUsage,
+    /// The request is JSON that may ask a model.
+    pub is_json: bool,
     /// As declared; a body of undeclared length is counted as it passes.
     pub body_length: Option<u64>,
+}
+
+impl Plan {
+    /// Whether the body is read before it goes upstream: it is of a known, small length.
+    pub fn is_body_read(&self) -> bool {
+        self.is_json && self.body_length.is_some_and(|length| length <= MAX_BODY_READ)
+    }
 }
 
 impl fmt::Debug for Plan {
@@ -42,11 +64,18 @@ pub fn plan(
     chance: u32,
 ) -> Result<Plan, Refusal> {
     let (provider, target) = (permit.provider(), permit.target());
-    let key = choose_key(permit.caller().project(), provider, deployment_id, keys, chance)?;
+    let project = permit.caller().project();
+    let (credential_id, key) = choose_key(project, provider, deployment_id, keys, chance)?;
     let mut set = Zeroizing::new(String::with_capacity(256));
     for (name, value) in &provider.default_headers {
         push_line(&mut set, name);
         push_line(&mut set, value);
+    }
+    let is_json = is_json(head);
+    if is_json {
+        // Its answer is read.
+        push_line(&mut set, "accept-encoding");
+        push_line(&mut set, "identity");
     }
     push_line(&mut set, &provider.auth.header);
     set.push_str(&provider.auth.prefix);
@@ -56,9 +85,21 @@ pub fn plan(
         withheld: withheld(head, &provider.allowed_headers),
         set,
         answer_withheld: answer_withheld(&provider.allowed_headers),
-        first_byte_ms: provider.timeouts.first_byte_ms,
+        timeouts: provider.timeouts,
+        provider: provider.name.clone(),
+        api: provider.api,
+        endpoint: target.path.to_owned(),
+        credential_id,
+        stream_usage: project.stream_usage,
+        is_json,
         body_length: head.content_length(),
     })
+}
+
+fn is_json(head: &Head<'_>) -> bool {
+    let is_json =
+        |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
+    head.method == "POST" && head.header("content-type").is_some_and(is_json)
 }
 
 fn choose_key(
@@ -67,7 +108,7 @@ fn choose_key(
     deployment_id: &str,
     keys: &KeyRing,
     chance: u32,
-) -> Result<Zeroizing<String>, Refusal> {
+) -> Result<(Uuid, Zeroizing<String>), Refusal> {
     let candidates: Vec<(u32, u32)> = project
         .credentials
         .iter()
@@ -78,9 +119,10 @@ fn choose_key(
     let unusable = |why: &'static str| Refusal::new(Code::UpstreamUnavailable, why);
     let chosen = choose(&candidates, chance)
         .ok_or_else(|| unusable("The project has no active credential for this provider."))?;
-    project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
+    let key = project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
         unusable("The project's credential for this provider cannot be used. Its owner must renew it.")
-    })
+    })?;
+    Ok((project.credentials[chosen].id, key))
 }
 
 /// Of (priority, weight) pairs, the index of one with the lowest priority, in

@@ -1,12 +1,16 @@
 //! The only users of `worker` and JavaScript: carries a request through the
 //! [`pipeline`](crate::pipeline) and does the I/O that it asks for.
 
+mod delivery;
+mod events;
+mod exchange;
 mod forward;
 mod glue;
 mod isolate;
 mod random;
 mod source;
 
+use crate::event::{CLIENT_LEFT, Draft, Trace};
 use crate::head::Head;
 use crate::health;
 use crate::isolate::Isolate;
@@ -14,18 +18,24 @@ use crate::load;
 use crate::pipeline::api_of;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::Snapshot;
+use futures_channel::oneshot;
+use futures_util::FutureExt;
 use shared::header;
 use shared::id::{self, UnixMs};
 use shared::provider::Api;
 use source::Kv;
 use std::fmt::{Display, Write};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
+use uuid::Uuid;
 use web_sys::{Request, Response};
 use worker::{Context, Date, Env, console_error, event};
 
 #[event(fetch, respond_with_errors)]
 async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
-    let lines = glue::head(&request);
+    let lines = glue::exchange::head(&request);
     let now = Date::now().as_millis();
     let host = match isolate::get(&env) {
         Ok(host) => host,
@@ -33,22 +43,23 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
             console_error!("configuration: {problem}");
             let refusal =
                 Refusal::new(Code::SnapshotUnavailable, format!("The gateway is not configured: {problem}."));
-            return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
+            return Ok(refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)));
         }
     };
     let Some(head) = Head::parse(&lines) else {
         let refusal = Refusal::new(Code::InvalidPath, "The URL cannot be read.");
-        return Ok(refuse(&refusal, Api::OpenAi, &own_headers(None, now)));
+        return Ok(refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)));
     };
     let isolate = &host.isolate;
     let source = Kv { host: host.clone(), context: Rc::new(context) };
-    load::refresh(isolate, &source, now).await;
+    to_its_end(&source.context, load::refresh(isolate, &source, now)).await;
     if health::is_asked(&head) {
         return Ok(health(isolate, &head, now));
     }
     Ok(respond(isolate, &source, &request, &head, now).await)
 }
 
+/// Whatever the answer: the request ends in one event, which begins here.
 async fn respond(
     isolate: &Isolate,
     source: &Kv,
@@ -58,19 +69,51 @@ async fn respond(
 ) -> Response {
     let snapshot = isolate.holder.borrow().current();
     let snapshot = snapshot.as_deref();
-    let own_headers = own_headers(snapshot, now);
+    let id = new_id(now);
+    let own_headers = own_headers(id, snapshot, now);
     let chance = u32::from_le_bytes(random::take());
-    let outcome = match load::decide(isolate, source, snapshot, head, now, chance).await {
-        Ok(plan) => forward::forward(request, &plan, &own_headers).await,
-        Err(refusal) => Err(refusal),
+    let mut draft = Draft::new(id, head, snapshot.map(Snapshot::version), now);
+    let mut trace = Trace::default();
+    let decision = load::decide(isolate, source, snapshot, head, now, chance, &mut trace);
+    let decided = to_its_end(&source.context, decision).await;
+    draft.trace(trace);
+    let refusal = match decided {
+        Ok(plan) => match forward::forward(source, request, &plan, &own_headers, draft).await {
+            Ok(response) => return response,
+            Err(Some(refusal)) => refusal,
+            Err(None) => return glue::exchange::answer(CLIENT_LEFT, &own_headers, ""),
+        },
+        Err(refusal) => {
+            events::refused(source, draft, &refusal);
+            refusal
+        }
     };
-    outcome.unwrap_or_else(|refusal| refuse(&refusal, api_of(head, snapshot), &own_headers))
+    refuse(&refusal, api_of(head, snapshot), &own_headers)
+}
+
+/// Waits for `work` even when the client has left: the request's event is still
+/// owed then, and the runtime would drop it.
+async fn to_its_end<T>(context: &Context, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    // Warm, it does not wait. Its timers keep the waker that they are first polled with.
+    if let Poll::Ready(done) = poll_fn(|task| Poll::Ready(work.as_mut().poll(task))).await {
+        return done;
+    }
+    let (done, is_done) = oneshot::channel::<()>();
+    context.wait_until(is_done.map(drop));
+    let outcome = work.await;
+    let _ = done.send(());
+    outcome
+}
+
+fn new_id(now: UnixMs) -> Uuid {
+    id::new(now, &random::take())
 }
 
 /// On every response of ours, as lines.
-fn own_headers(snapshot: Option<&Snapshot>, now: UnixMs) -> String {
+fn own_headers(id: Uuid, snapshot: Option<&Snapshot>, now: UnixMs) -> String {
     let mut lines = String::with_capacity(128);
-    push(&mut lines, header::REQUEST_ID, &id::new(now, &random::take()));
+    push(&mut lines, header::REQUEST_ID, &id);
     if let Some(snapshot) = snapshot {
         push(
             &mut lines,
@@ -95,16 +138,16 @@ fn refuse(refusal: &Refusal, api: Api, own_headers: &str) -> Response {
     if refusal.code.status() == 401 {
         push(&mut lines, "www-authenticate", &"Bearer");
     }
-    glue::answer(refusal.code.status(), &lines, &refusal.body(api))
+    glue::exchange::answer(refusal.code.status(), &lines, &refusal.body(api))
 }
 
 fn health(isolate: &Isolate, head: &Head<'_>, now: UnixMs) -> Response {
     let (status, body) = health::answer(isolate, head, now, memory());
     let snapshot = isolate.holder.borrow().current();
-    let mut lines = own_headers(snapshot.as_deref(), now);
+    let mut lines = own_headers(new_id(now), snapshot.as_deref(), now);
     push(&mut lines, "content-type", &"application/json");
     push(&mut lines, "cache-control", &"no-store");
-    glue::answer(status, &lines, &body.to_string())
+    glue::exchange::answer(status, &lines, &body.to_string())
 }
 
 /// What this isolate takes of Wasm memory, in bytes. It never shrinks.

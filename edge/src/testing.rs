@@ -13,7 +13,7 @@ use shared::policy::EndpointRule;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::Hash;
-use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers};
+use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers, StreamUsage};
 use shared::snapshot::index::{Index, ShardRef, SliceRef};
 use shared::snapshot::manifest::{Base, Delta, Manifest};
 use shared::snapshot::record::TokenRecord;
@@ -71,6 +71,7 @@ pub(crate) fn project(number: u32) -> Project {
         default_provider: "openai".into(),
         on_stale: OnStale::Serve,
         max_snapshot_age: 86_400,
+        stream_usage: StreamUsage::default(),
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),
@@ -153,5 +154,5 @@ pub(crate) fn isolate() -> Rc<Isolate> {
         credential_keys: keys(),
         ingest_keys: ingest_keys(),
     };
-    Rc::new(Isolate::new(settings, SnapshotVerifier::from(&signer()), 1_000))
+    Rc::new(Isolate::new(settings, SnapshotVerifier::from(&signer()), 1_000, id::new(NOW, &[8; 10])))
 }

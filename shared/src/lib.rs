@@ -3,6 +3,7 @@
 //! Everything here is a function of its arguments: no I/O, no clock, no
 //! randomness, no async. The same code runs natively and in Wasm.
 
+pub mod event;
 #[cfg(test)]
 mod golden;
 pub mod header;

@@ -41,16 +41,21 @@ pub struct Auth {
     pub prefix: String,
 }
 
+/// In milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// Until the upstream's response headers, in milliseconds.
+    /// Until the upstream's response headers.
     pub first_byte_ms: u32,
+    /// Between two pieces of an answer.
+    pub idle_ms: u32,
+    /// For the whole, from the request on.
+    pub total_ms: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { first_byte_ms: 60_000 }
+        Self { first_byte_ms: 60_000, idle_ms: 60_000, total_ms: 600_000 }
     }
 }
 

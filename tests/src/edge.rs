@@ -9,6 +9,7 @@ pub mod upstream;
 pub mod world;
 
 use crate::cache::CacheServer;
+use crate::events::EventServer;
 use crate::fixture;
 use crate::keys;
 use crate::kv::{KvServer, Side};
@@ -38,6 +39,8 @@ pub struct EdgeStack {
     pub kv: KvServer,
     /// Of the location; most tests have none, which must not matter.
     pub cache: Option<CacheServer>,
+    /// The queue, and the control plane as far as it takes events.
+    pub events: EventServer,
     pub workerd: Workerd,
     pub refresh_ms: u64,
     /// Of project 1, issued ten minutes ago: no longer a fresh one.
@@ -49,15 +52,24 @@ impl EdgeStack {
     pub async fn empty(refresh_ms: u64) -> Self {
         let upstream = Upstream::start().await;
         let kv = KvServer::start().await;
-        let workerd = start_edge(&kv, None, refresh_ms);
-        Self { upstream, kv, cache: None, workerd, refresh_ms, token: fixture::text(&world::settled(1)) }
+        let events = EventServer::start().await;
+        let workerd = start_edge(&kv, &events, None, refresh_ms);
+        Self {
+            upstream,
+            kv,
+            cache: None,
+            events,
+            workerd,
+            refresh_ms,
+            token: fixture::text(&world::settled(1)),
+        }
     }
 
     /// KV and the location's cache are empty.
     pub async fn with_cache(refresh_ms: u64) -> Self {
         let stack = Self::empty(refresh_ms).await;
         let cache = CacheServer::start().await;
-        let workerd = start_edge(&stack.kv, Some(&cache), refresh_ms);
+        let workerd = start_edge(&stack.kv, &stack.events, Some(&cache), refresh_ms);
         Self { workerd, cache: Some(cache), ..stack }
     }
 
@@ -77,7 +89,7 @@ impl EdgeStack {
 
     /// One more isolate with the same KV at the same location, cold.
     pub fn another_isolate(&self) -> Workerd {
-        start_edge(&self.kv, self.cache.as_ref(), self.refresh_ms)
+        start_edge(&self.kv, &self.events, self.cache.as_ref(), self.refresh_ms)
     }
 
     pub fn cache(&self) -> &CacheServer {
@@ -155,11 +167,12 @@ pub async fn inside(isolate: &Workerd) -> serde_json::Value {
     send(question).await.json()["isolate"].clone()
 }
 
-fn start_edge(kv: &KvServer, cache: Option<&CacheServer>, refresh_ms: u64) -> Workerd {
+fn start_edge(kv: &KvServer, events: &EventServer, cache: Option<&CacheServer>, refresh_ms: u64) -> Workerd {
     let mut variables = keys::edge_variables();
     variables.push(("SNAPSHOT_REFRESH_MS", refresh_ms.to_string()));
-    let cache = cache.map(CacheServer::address);
-    Workerd::start(&Worker { cache, ..Worker::edge(kv.binding_address(), variables) })
+    variables.push(("CONTROL_PLANE_URL", events.control_plane_url()));
+    let (cache, queue) = (cache.map(CacheServer::address), Some(events.queue_address()));
+    Workerd::start(&Worker { cache, queue, ..Worker::edge(kv.binding_address(), variables) })
 }
 
 pub fn chat_body(model: &str, is_streamed: bool) -> serde_json::Value {

@@ -5,7 +5,9 @@ use shared::id::{self, UnixMs};
 use shared::policy::EndpointRule;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::sealed::{Binding, Sealed};
-use shared::snapshot::config::{Credential, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, Project, Providers};
+use shared::snapshot::config::{
+    Credential, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, Project, Providers, StreamUsage,
+};
 use shared::snapshot::manifest::{Delta, Manifest};
 use shared::snapshot::record::TokenRecord;
 use shared::snapshot::shard::Shard;
@@ -78,6 +80,7 @@ pub fn project(number: u32, providers: &Providers) -> Project {
         default_provider: "openai".into(),
         on_stale: OnStale::Serve,
         max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
+        stream_usage: StreamUsage::default(),
         credentials: credentials.collect(),
     }
 }

@@ -14,6 +14,7 @@ pub mod bench;
 pub mod cache;
 pub mod crowd;
 pub mod edge;
+pub mod events;
 pub mod fixture;
 pub mod keys;
 pub mod kv;

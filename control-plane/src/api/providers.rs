@@ -202,7 +202,8 @@ impl TryFrom<Timeouts> for provider::Timeouts {
         if total_ms.is_some() {
             return Err(rules::Error::NotSupported("timeouts.total_ms").into());
         }
-        Ok(first_byte_ms.map_or_else(Self::default, |first_byte_ms| Self { first_byte_ms }))
+        Ok(first_byte_ms
+            .map_or_else(Self::default, |first_byte_ms| Self { first_byte_ms, ..Self::default() }))
     }
 }
 

@@ -224,7 +224,7 @@ mod tests {
     use super::*;
     use shared::id;
     use shared::sealed::Sealed;
-    use shared::snapshot::config::{Credential, OnStale};
+    use shared::snapshot::config::{Credential, OnStale, StreamUsage};
 
     /// Random enough for the last two bytes, and the same each time.
     fn record(n: u64) -> TokenRecord {
@@ -250,6 +250,7 @@ mod tests {
             default_provider: "openai".into(),
             on_stale: OnStale::Serve,
             max_snapshot_age: 1,
+            stream_usage: StreamUsage::default(),
             credentials: vec![credential; credentials],
         }
     }

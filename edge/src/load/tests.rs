@@ -14,7 +14,16 @@ fn ask(world: &World, isolate: &Rc<Isolate>, number: u32) -> (Result<(), Code>, 
     let outcome = world.run(async {
         refresh(isolate, world, world.now()).await;
         let snapshot = isolate.holder.borrow().current();
-        decide(isolate, world, snapshot.as_deref(), &Head::parse(&head).unwrap(), world.now(), 0).await
+        decide(
+            isolate,
+            world,
+            snapshot.as_deref(),
+            &Head::parse(&head).unwrap(),
+            world.now(),
+            0,
+            &mut Trace::default(),
+        )
+        .await
     });
     (outcome.map(|_| ()).map_err(|refusal| refusal.code), world.now() - began)
 }
@@ -83,7 +92,16 @@ fn requests_at_once_beyond_the_budget_are_all_served() {
         .map(|n| format!("GET\nhttps://edge/v1/models\nx-api-key\n{}\n", text(&token(n * 10))))
         .collect();
     let outcomes = world.run(join_all(heads.iter().map(async |head| {
-        decide(&isolate, &world, snapshot.as_deref(), &Head::parse(head).unwrap(), NOW, 0).await
+        decide(
+            &isolate,
+            &world,
+            snapshot.as_deref(),
+            &Head::parse(head).unwrap(),
+            NOW,
+            0,
+            &mut Trace::default(),
+        )
+        .await
     })));
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
 }
@@ -94,7 +112,16 @@ fn ask_at_once(world: &World, isolate: &Rc<Isolate>, count: usize) -> Vec<Result
     world.run(join_all((0..count).map(async |_| {
         refresh(isolate, world, world.now()).await;
         let snapshot = isolate.holder.borrow().current();
-        decide(isolate, world, snapshot.as_deref(), &Head::parse(&head).unwrap(), NOW, 0).await
+        decide(
+            isolate,
+            world,
+            snapshot.as_deref(),
+            &Head::parse(&head).unwrap(),
+            NOW,
+            0,
+            &mut Trace::default(),
+        )
+        .await
     })))
 }
 

@@ -1,21 +1,30 @@
-//! The isolate's state and its KV, made by its first request.
+//! The isolate's state and its bindings, made by its first request.
 
+use super::exchange::{self, Exchanges};
+use super::random;
 use crate::isolate::Isolate;
 use crate::pipeline::Settings;
-use shared::id::UnixMs;
+use js_sys::Reflect;
+use shared::id::{self, UnixMs};
 use shared::key::KeyRing;
 use shared::snapshot::signed::SnapshotVerifier;
 use shared::token::TagKeys;
 use std::cell::OnceCell;
 use std::rc::Rc;
-use worker::Env;
+use wasm_bindgen::JsValue;
 use worker::kv::KvStore;
+use worker::{Date, Env};
 
 const DEFAULT_REFRESH_MS: UnixMs = 10_000;
 
 pub(super) struct Host {
     pub(super) isolate: Rc<Isolate>,
     pub(super) kv: KvStore,
+    /// Of events. Where there is none, they are posted.
+    pub(super) queue: Option<JsValue>,
+    /// The URL of the control plane, for events only.
+    pub(super) control_plane: Option<String>,
+    pub(super) exchanges: Exchanges,
 }
 
 thread_local! {
@@ -29,8 +38,14 @@ pub(super) fn get(env: &Env) -> Result<Rc<Host>, String> {
             return Ok(host.clone());
         }
         let host = Rc::new(Host::new(env)?);
+        exchange::install();
         Ok(cell.get_or_init(|| host).clone())
     })
+}
+
+/// What [`get`] made.
+pub(super) fn current() -> Option<Rc<Host>> {
+    HOST.with(|cell| cell.get().cloned())
 }
 
 impl Host {
@@ -55,9 +70,19 @@ impl Host {
         };
         let verifier = SnapshotVerifier::from_base64_list(&verify_key)
             .map_err(|error| format!("SNAPSHOT_VERIFY_KEY {error}"))?;
+        let id = id::new(Date::now().as_millis(), &random::take());
+        let control_plane = var("CONTROL_PLANE_URL").ok();
         Ok(Self {
-            isolate: Rc::new(Isolate::new(settings, verifier, refresh_ms)),
+            isolate: Rc::new(Isolate::new(settings, verifier, refresh_ms, id)),
             kv: env.kv("SNAPSHOT").map_err(|_| "the KV binding SNAPSHOT is missing")?,
+            queue: Reflect::get(env, &"EVENTS".into()).ok().filter(JsValue::is_object),
+            control_plane: control_plane.map(|url| url.trim_end_matches('/').to_owned()),
+            exchanges: Exchanges::default(),
         })
+    }
+
+    /// Whether there is anywhere to send them.
+    pub(super) fn sends_events(&self) -> bool {
+        self.queue.is_some() || self.control_plane.is_some()
     }
 }

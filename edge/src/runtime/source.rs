@@ -1,6 +1,6 @@
 //! Where the snapshot is read from on Workers: KV, and the Cache API.
 
-use super::glue;
+use super::glue::copies as glue;
 use super::isolate::Host;
 use crate::load::Source;
 use js_sys::Uint8Array;

@@ -24,6 +24,20 @@ pub enum OnStale {
     Deny,
 }
 
+/// How the usage of a stream is learned whose client did not ask for it,
+/// where the API tells it only to who asks (`OpenAI`'s `stream_options`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamUsage {
+    /// The edge asks; the client gets the extra last chunk.
+    #[default]
+    Ask,
+    /// The edge asks, and takes that chunk out again.
+    AskAndStrip,
+    /// The request goes as it is; usage is estimated.
+    Leave,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
@@ -37,6 +51,8 @@ pub struct Project {
     pub on_stale: OnStale,
     /// Seconds.
     pub max_snapshot_age: u64,
+    #[serde(default)]
+    pub stream_usage: StreamUsage,
     /// The active ones only.
     pub credentials: Vec<Credential>,
 }
@@ -133,6 +149,7 @@ pub(crate) mod tests {
             default_provider: "openai".into(),
             on_stale: OnStale::Serve,
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
+            stream_usage: StreamUsage::AskAndStrip,
             credentials: vec![Credential {
                 id: Uuid::from_bytes([8; 16]),
                 provider: "openai".into(),

@@ -12,8 +12,10 @@ pub mod index;
 pub mod keys;
 pub mod manifest;
 pub mod memory;
+pub mod observer;
 pub mod projects;
 pub mod providers;
+pub mod request_body;
 pub mod shard;
 pub mod token;
 
@@ -21,12 +23,14 @@ pub mod token;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name that its seeds and its binary have.
-pub const TARGETS: [(&str, Target); 7] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("fresh", fresh::run),
     ("index", index::run),
     ("manifest", manifest::run),
+    ("observer", observer::run),
     ("projects", projects::run),
     ("providers", providers::run),
+    ("request_body", request_body::run),
     ("shard", shard::run),
     ("token", token::run),
 ];

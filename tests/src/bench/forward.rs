@@ -19,27 +19,37 @@ const PROJECTS: u32 = 1_000;
 /// A difference of a few percent needs more rounds than one of a half.
 const MANY_ROUNDS: usize = 15;
 
-pub async fn plain(rig: &Rig) -> Row {
-    let (edge, floor) = beside_floor(rig, "gpt-example+chunks=20,pace=0", false, 30_000).await;
-    Row::ratio("CPU per forwarded request", edge, "JavaScript, same header work, no check", floor, 1.5)
+pub async fn plain(rig: &Rig) -> Vec<Row> {
+    let [edge, silent, floor] = side_by_side(rig, "gpt-example+chunks=20,pace=0", false, 30_000).await;
+    let floor_is = "JavaScript, same header work, no check";
+    vec![
+        Row::ratio("CPU per forwarded request, its event made", edge, floor_is, floor, 1.7),
+        Row::ratio("CPU per forwarded request, events on", edge, "events off", silent, 1.15),
+        Row::ratio("CPU per forwarded request, events off", silent, floor_is, floor, 1.5),
+    ]
 }
 
-pub async fn streamed(rig: &Rig) -> Row {
-    let (edge, floor) = beside_floor(rig, "gpt-example+chunks=200,pace=0", true, 3_000).await;
-    Row::ratio("CPU per 200-chunk streamed answer", edge, "JavaScript, body untouched", floor, 1.5)
+pub async fn streamed(rig: &Rig) -> Vec<Row> {
+    let [edge, silent, floor] = side_by_side(rig, "gpt-example+chunks=200,pace=0", true, 3_000).await;
+    let floor_is = "JavaScript, body untouched";
+    vec![
+        Row::ratio("CPU per 200-chunk streamed answer, observed", edge, floor_is, floor, 1.8),
+        Row::ratio("CPU per 200-chunk streamed answer, events off", silent, floor_is, floor, 1.5),
+    ]
 }
 
-/// Rounds of floor and edge in turn, so that a noisy moment meets both; the median of each.
-async fn beside_floor(rig: &Rig, model: &str, is_streamed: bool, requests: usize) -> (Duration, Duration) {
-    let (edge, floor) = (rig.edge(), rig.floor());
-    let at_edge = rig.chat(&edge.url("/openai"), model, is_streamed);
-    let at_floor = rig.chat(&floor.url("/openai"), model, is_streamed);
-    let (mut of_edge, mut of_floor) = (Vec::new(), Vec::new());
+/// The edge, the edge without events, and the floor: rounds in turn, so that a
+/// noisy moment meets all; the median of each.
+async fn side_by_side(rig: &Rig, model: &str, is_streamed: bool, requests: usize) -> [Duration; 3] {
+    let servers = [rig.edge(), rig.edge_without_events(), rig.floor()];
+    let mut costs = [const { Vec::new() }; 3];
     for _ in 0..ROUNDS {
-        of_floor.push(cpu_per_request(floor.process(), &at_floor, requests / ROUNDS).await);
-        of_edge.push(cpu_per_request(edge.process(), &at_edge, requests / ROUNDS).await);
+        for (server, costs) in servers.iter().zip(&mut costs) {
+            let target = rig.chat(&server.url("/openai"), model, is_streamed);
+            costs.push(cpu_per_request(server.process(), &target, requests / ROUNDS).await);
+        }
     }
-    (median(of_edge), median(of_floor))
+    costs.map(median)
 }
 
 /// The same work at ten million tokens and at a thousand.

@@ -2,6 +2,7 @@
 
 use super::load::Target;
 use crate::crowd::{Crowd, by_hand};
+use crate::events::EventServer;
 use crate::fixture::{self, UPSTREAM_KEY};
 use crate::keys;
 use crate::kv::KvServer;
@@ -17,6 +18,7 @@ pub const MEASURED_CORE: usize = 0;
 pub struct Rig {
     pub upstream: String,
     pub kv: KvServer,
+    events: EventServer,
     tokens: Arc<[String]>,
 }
 
@@ -30,7 +32,7 @@ impl Rig {
         let project = fixture::project(1, &providers);
         let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
         kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
-        Self { upstream, kv, tokens: [fixture::text(&token)].into() }
+        Self { upstream, kv, events: EventServer::forgetful().await, tokens: [fixture::text(&token)].into() }
     }
 
     /// All of a crowd's tokens are used.
@@ -44,14 +46,26 @@ impl Rig {
         let upstream = fixture::upstream().await;
         let kv = KvServer::start().await;
         by_hand::publish(&kv, crowd, &upstream);
-        Self { upstream, kv, tokens: live.iter().map(|number| crowd.text(*number)).collect() }
+        let events = EventServer::forgetful().await;
+        Self { upstream, kv, events, tokens: live.iter().map(|number| crowd.text(*number)).collect() }
     }
 
+    /// As it is deployed.
     pub fn edge(&self) -> Workerd {
+        self.worker(true)
+    }
+
+    /// With nowhere to send events to, so that it makes and observes none.
+    pub fn edge_without_events(&self) -> Workerd {
+        self.worker(false)
+    }
+
+    fn worker(&self, has_events: bool) -> Workerd {
         let mut variables = keys::edge_variables();
         variables.push(("SNAPSHOT_REFRESH_MS", "10000".into()));
         Workerd::start(&Worker {
             core: Some(MEASURED_CORE),
+            queue: has_events.then(|| self.events.queue_address()),
             ..Worker::edge(self.kv.binding_address(), variables)
         })
     }

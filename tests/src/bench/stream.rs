@@ -24,8 +24,8 @@ pub async fn lateness(rig: &Rig) -> Row {
         measured: millis(through),
         beside: format!("{} read directly", millis(direct)),
         ratio: None,
-        to_reach: "each within 5 ms".into(),
-        is_reached: through < direct + Duration::from_millis(5),
+        to_reach: "each within 2 ms".into(),
+        is_reached: through < direct + Duration::from_millis(2),
     }
 }
 

@@ -48,17 +48,17 @@ async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     }
     let rig = Rig::start().await;
     if wanted("forward") {
-        report.add(forward::plain(&rig).await);
+        forward::plain(&rig).await.into_iter().for_each(|row| report.add(row));
     }
     if wanted("stream") {
-        report.add(forward::streamed(&rig).await);
+        forward::streamed(&rig).await.into_iter().for_each(|row| report.add(row));
         report.add(stream::lateness(&rig).await);
     }
     if wanted("peer") {
         report.add(peer::portkey(&rig).await);
     }
     if wanted("memory") {
-        report.add(memory::growth(&rig).await);
+        memory::growth(&rig).await.into_iter().for_each(|row| report.add(row));
     }
     if wanted("change") {
         report.add(change::enforced().await);

@@ -78,7 +78,7 @@ async fn providers(upstream: &str) -> Providers {
     let openai =
         |name: &str, base_url: &str| provider(name, Api::OpenAi, "authorization", "Bearer ", base_url);
     let mut providers = fixture::providers(upstream);
-    let slow = Timeouts { first_byte_ms: 300 };
+    let slow = Timeouts { first_byte_ms: 300, ..Timeouts::default() };
     let mut configured = openai("configured", upstream);
     configured.default_headers =
         [("x-default".into(), "ours".into()), ("openai-beta".into(), "ours".into())].into();

@@ -87,6 +87,8 @@ async fn an_empty_body_and_one_without_meaning_pass() {
     }
 }
 
+/// Its end is seen, so it is unpacked and packed again; the header tells with how
+/// much effort.
 #[tokio::test]
 async fn a_compressed_answer_passes_compressed() {
     let edge = shared();
@@ -95,7 +97,8 @@ async fn a_compressed_answer_passes_compressed() {
         let reply = send(request.bearer_auth(&edge.tokens.valid)).await;
         reply.assert_ok();
         assert_eq!(reply.header("content-encoding"), Some("gzip"));
-        assert_eq!(reply.body, GZIPPED);
+        let but_for_effort = |body: &[u8]| [&body[..8], &body[9..]].concat();
+        assert_eq!(but_for_effort(&reply.body), but_for_effort(&GZIPPED));
     }
 }
 

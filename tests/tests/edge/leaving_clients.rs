@@ -2,10 +2,13 @@
 
 use latchkey_tests::edge::upstream::{TRACE, trace};
 use latchkey_tests::edge::{EdgeStack, shared, until};
+use shared::event::{Completion, Event, Outcome};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 
+/// What the event says was answered to nobody.
+const CLIENT_LEFT: u16 = 499;
 const PROMPT: Duration = Duration::from_secs(2);
 
 /// How long it took until the upstream saw the client go.
@@ -22,12 +25,17 @@ async fn one_that_leaves_mid_stream_cancels_the_upstream() {
     let body = latchkey_tests::edge::chat_body("gpt-example+chunks=1000,pace=50", true);
     let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.tokens.valid).json(&body);
     let mut response = request.header(TRACE, &trace).send().await.unwrap();
+    let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+    let mut read = 0;
     for _ in 0..3 {
-        response.chunk().await.unwrap().unwrap();
+        read += response.chunk().await.unwrap().unwrap().len() as u64;
     }
     drop(response);
     let took = noticed(&edge, &trace).await;
     assert!(took < PROMPT, "{took:?}");
+    let event = edge.events.of(&id).await;
+    assert_eq!((event.status, event.completion, event.error_code), (200, Completion::Aborted, None));
+    assert!((read..read + 10_000).contains(&event.bytes_out), "{read} {}", event.bytes_out);
 }
 
 /// Reset, not merely closed: workerd takes a connection that its client closed
@@ -47,6 +55,29 @@ async fn one_that_leaves_before_the_answer_cancels_the_upstream() {
     drop(connection);
     let took = noticed(&edge, &trace).await;
     assert!(took < PROMPT, "{took:?}");
+    let is_told =
+        |event: &Event| event.completion == Completion::Aborted && event.endpoint == "/_fault/silent";
+    until("its event", async || edge.events.all().iter().any(is_told)).await;
+    let event = edge.events.all().into_iter().find(is_told).unwrap();
+    assert_eq!((event.status, event.attempts.len()), (CLIENT_LEFT, 1));
+    assert_eq!((event.attempts[0].outcome, event.attempts[0].status), (Outcome::Abandoned, None));
+    assert!(event.first_byte_at.is_none());
+}
+
+#[tokio::test]
+async fn one_that_leaves_at_the_end_was_answered() {
+    let edge = shared();
+    let body = latchkey_tests::edge::chat_body("gpt-example+chunks=20,pace=0", true);
+    let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.tokens.valid).json(&body);
+    let mut response = request.send().await.unwrap();
+    let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+    let mut text = String::new();
+    while !text.contains("[DONE]") {
+        text.push_str(std::str::from_utf8(&response.chunk().await.unwrap().unwrap()).unwrap());
+    }
+    drop(response);
+    let event = edge.events.of(&id).await;
+    assert_eq!((event.completion, event.bytes_out), (Completion::Complete, text.len() as u64));
 }
 
 #[tokio::test]

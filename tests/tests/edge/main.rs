@@ -11,6 +11,9 @@
 mod bodies;
 mod copies;
 mod credentials;
+mod delivery;
+mod events;
+mod faults;
 mod forged_tokens;
 mod fresh_tokens;
 mod freshness;
@@ -27,3 +30,4 @@ mod rotation;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;
+mod usage;

@@ -4,7 +4,10 @@
 use sha2::{Digest as _, Sha256};
 
 use crate::content::Turn;
-use crate::script::Model;
+use crate::script::{Fault, Model};
+
+/// The word that makes a frame of ten megabytes.
+const GIANT: usize = 10 << 20;
 
 /// The longest echo, in characters: a request of 90 MB gets a short answer all the same.
 const ECHO_CHARS: usize = 400;
@@ -50,13 +53,19 @@ impl Answer {
             (None, Some(limit)) => available.min(limit),
             (None, None) => available,
         };
-        let words: Vec<String> = sentence
+        let mut words: Vec<String> = sentence
             .split_whitespace()
             .cycle()
             .take(count)
             .enumerate()
             .map(|(index, word)| if index == 0 { word.to_owned() } else { format!(" {word}") })
             .collect();
+        // The second, or the only one.
+        if model.script.fault == Some(Fault::Giant)
+            && let Some(word) = words.iter_mut().take(2).last()
+        {
+            *word = format!(" {}", "x".repeat(GIANT));
+        }
         Self {
             id: id(&model.name, turns),
             finish: if count < available && model.script.chunks.is_none() {

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Finish};
 use crate::content::{Content, Message, Turn};
 use crate::exchange::Exchange;
-use crate::reply::{Events, Reply, event};
-use crate::script::{Model, Script};
+use crate::reply::{Events, Reply, Told, event};
+use crate::script::{Model, Script, UsageTold};
 
 const MODELS: [&str; 2] = ["claude-example", "claude-example-mini"];
 
@@ -29,14 +29,14 @@ pub(crate) async fn messages(exchange: Exchange) -> Response {
 
 pub(crate) fn models() -> Reply {
     let data: Vec<Value> = MODELS.iter().map(|id| object(id)).collect();
-    Reply::Json(
+    Reply::json(
         json!({"data": data, "has_more": false, "first_id": MODELS.first(), "last_id": MODELS.last()}),
     )
 }
 
 /// Any name is a model here.
 pub(crate) fn model(id: &str) -> Reply {
-    Reply::Json(object(id))
+    Reply::json(object(id))
 }
 
 fn object(id: &str) -> Value {
@@ -54,14 +54,24 @@ fn reply(request: Request) -> (Script, Reply) {
         let mut message = message(&model, &answer);
         message["content"] = json!([{"type": "text", "text": answer.text()}]);
         message["stop_reason"] = json!(stop_reason(answer.finish));
+        if !has_usage(&model) {
+            return (model.script, Reply::json(message));
+        }
         message["usage"]["output_tokens"] = json!(answer.usage.output);
-        Reply::Json(message)
+        Reply::Json(message, answer.usage.into())
     };
     (model.script, reply)
 }
 
 /// The message as it starts: no content yet, and one output token, as Anthropic reports it.
 fn message(model: &Model, answer: &Answer) -> Value {
+    let usage = json!({
+        "input_tokens": answer.usage.input,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "output_tokens": 1,
+        "service_tier": "standard",
+    });
     json!({
         "id": format!("msg_{}", answer.id),
         "type": "message",
@@ -70,13 +80,7 @@ fn message(model: &Model, answer: &Answer) -> Value {
         "content": [],
         "stop_reason": null,
         "stop_sequence": null,
-        "usage": {
-            "input_tokens": answer.usage.input,
-            "cache_creation_input_tokens": 0,
-            "cache_read_input_tokens": 0,
-            "output_tokens": 1,
-            "service_tier": "standard",
-        },
+        "usage": if has_usage(model) { usage } else { Value::Null },
     })
 }
 
@@ -86,24 +90,38 @@ fn events(model: &Model, answer: Answer) -> Events {
         json!({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         json!({"type": "ping"}),
     ];
-    let tail = [
-        json!({"type": "content_block_stop", "index": 0}),
-        json!({
-            "type": "message_delta",
-            "delta": {"stop_reason": stop_reason(answer.finish), "stop_sequence": null},
-            "usage": {"output_tokens": answer.usage.output},
-        }),
-        json!({"type": "message_stop"}),
-    ];
+    let (input, output) = if has_usage(model) {
+        let Told { input, output } = answer.usage.into();
+        (Told { input, output: None }, Told { input: None, output })
+    } else {
+        (Told::NOTHING, Told::NOTHING)
+    };
+    let mut delta = json!({
+        "type": "message_delta",
+        "delta": {"stop_reason": stop_reason(answer.finish), "stop_sequence": null},
+    });
+    if has_usage(model) {
+        delta["usage"] = json!({"output_tokens": answer.usage.output});
+    }
+    let mut tail =
+        vec![event(&json!({"type": "content_block_stop", "index": 0})), event(&delta).telling(output)];
+    if !model.script.has_no_end {
+        tail.push(event(&json!({"type": "message_stop"})));
+    }
+    let [start, block, ping] = head.each_ref().map(event);
     let deltas = answer.words.into_iter().map(|word| {
         event(&json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}}))
     });
     Events {
         content_type: "text/event-stream; charset=utf-8",
-        head: head.iter().map(event).collect(),
+        head: vec![start.telling(input), block, ping],
         deltas: Box::new(deltas),
-        tail: tail.iter().map(event).collect(),
+        tail,
     }
+}
+
+fn has_usage(model: &Model) -> bool {
+    model.script.usage != UsageTold::None
 }
 
 fn stop_reason(finish: Finish) -> &'static str {

@@ -55,14 +55,17 @@ pub(crate) enum Problem {
 
 impl Problem {
     pub(crate) fn into_response(self, api: Api) -> Response {
+        (self.status(api), Json(self.body(api))).into_response()
+    }
+
+    pub(crate) fn body(&self, api: Api) -> Value {
         let status = self.status(api);
         let message = self.message(api);
-        let body = match api {
+        match api {
             Api::OpenAi => openai(status, &message),
             Api::Anthropic => anthropic(status, &message),
             Api::Gemini => gemini(status, &message),
-        };
-        (status, Json(body)).into_response()
+        }
     }
 
     fn status(&self, api: Api) -> StatusCode {

@@ -1,12 +1,14 @@
 //! Misbehaviour on request: what a gateway must survive without harm to its client.
 
+use std::iter;
+
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 use crate::error::{Api, Problem};
-use crate::reply::Reply;
+use crate::reply::{Events, Reply, data, event};
 use crate::script::{Fault, Model, Script};
 use crate::server::Options;
 use crate::{control, openai};
@@ -26,13 +28,12 @@ const TELLTALE: [(&str, &str); 9] = [
 
 /// Gives the reply the way the script asks.
 pub(crate) async fn play(api: Api, script: Script, options: Options, reply: Reply) -> Response {
-    let pace = script.pace.unwrap_or(options.pace);
+    let pace = options.pace;
     match script.fault {
-        None => reply.into_response(pace),
         Some(Fault::Redirect) => (StatusCode::FOUND, [(LOCATION, control::REDIRECTED)]).into_response(),
         Some(Fault::Silent(wait)) => {
             tokio::time::sleep(wait).await;
-            reply.into_response(pace)
+            reply.deliver(pace, &script)
         }
         Some(Fault::Status(status)) => {
             let mut response = Problem::Fault(status).into_response(api);
@@ -40,27 +41,49 @@ pub(crate) async fn play(api: Api, script: Script, options: Options, reply: Repl
             response
         }
         Some(Fault::Headers) => {
-            let mut response = reply.into_response(pace);
+            let mut response = reply.deliver(pace, &script);
             for (name, value) in TELLTALE {
                 let value = HeaderValue::from_static(value);
                 response.headers_mut().append(HeaderName::from_static(name), value);
             }
             response
         }
-        Some(Fault::Cut) => reply.into_cut_response(pace),
+        Some(Fault::Error) => told_late(api, reply).deliver(pace, &script),
+        None
+        | Some(
+            Fault::Cut(_)
+            | Fault::Stall(_)
+            | Fault::End(_)
+            | Fault::Malformed(_)
+            | Fault::Giant
+            | Fault::Length
+            | Fault::Type
+            | Fault::Gzip,
+        ) => reply.deliver(pace, &script),
     }
+}
+
+/// The error of a provider that noticed after it had said 200.
+fn told_late(api: Api, reply: Reply) -> Reply {
+    let error = Problem::Fault(StatusCode::SERVICE_UNAVAILABLE).body(api);
+    let Reply::Events(events) = reply else { return Reply::json(error) };
+    let is_array = events.content_type.starts_with("application/json");
+    let frame = match api {
+        Api::Anthropic => event(&error),
+        Api::Gemini if is_array => format!("[{error}]").into(),
+        Api::OpenAi | Api::Gemini => data(&error),
+    };
+    Reply::Events(Events { head: vec![frame], deltas: Box::new(iter::empty()), tail: Vec::new(), ..events })
 }
 
 /// A fault at a path of its own, in `OpenAI`'s format: there is no request to answer.
 pub(crate) async fn alone(fault: Fault, options: Options) -> Response {
     let reply = match fault {
-        Fault::Cut => {
+        Fault::Cut(_) => {
             let model = Model { name: "gpt-example".to_owned(), script: Script::default() };
             openai::chat_stream(&model, options)
         }
-        Fault::Redirect | Fault::Silent(_) | Fault::Status(_) | Fault::Headers => {
-            Reply::Json(json!({"object": "fault", "text": "The example upstream answered."}))
-        }
+        _ => Reply::json(json!({"object": "fault", "text": "The example upstream answered."})),
     };
     let script = Script { fault: Some(fault), ..Script::default() };
     play(Api::OpenAi, script, options, reply).await

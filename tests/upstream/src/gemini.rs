@@ -12,8 +12,8 @@ use crate::answer::{Answer, Finish};
 use crate::content::{Part, Turn, join};
 use crate::error::Problem;
 use crate::exchange::Exchange;
-use crate::reply::{Events, Reply};
-use crate::script::{Model, Script};
+use crate::reply::{Events, Frame, Reply, Told};
+use crate::script::{Model, Script, UsageTold};
 
 const MODELS: [&str; 2] = ["gemini-example", "gemini-example-mini"];
 
@@ -76,12 +76,12 @@ pub(crate) async fn generate(Path(target): Path<String>, exchange: Exchange) -> 
 
 pub(crate) fn models() -> Reply {
     let models: Vec<Value> = MODELS.iter().map(|name| object(name)).collect();
-    Reply::Json(json!({"models": models}))
+    Reply::json(json!({"models": models}))
 }
 
 /// Any name is a model here.
 pub(crate) fn model(name: &str) -> Reply {
-    Reply::Json(object(name))
+    Reply::json(object(name))
 }
 
 fn object(name: &str) -> Value {
@@ -102,9 +102,18 @@ fn reply(model: Model, form: Form, request: Request) -> (Script, Reply) {
     turns.extend(contents.into_iter().map(Turn::from));
     let limit = generation_config.and_then(|config| config.max_output_tokens);
     let answer = Answer::compose(&model, &turns, limit);
-    let chunk = Chunk { id: answer.id.clone(), model: model.name, input: answer.usage.input };
+    let chunk = Chunk {
+        id: answer.id.clone(),
+        model: model.name,
+        input: answer.usage.input,
+        has_usage: model.script.usage != UsageTold::None,
+        has_no_end: model.script.has_no_end,
+    };
     let reply = match form {
-        Form::Plain => Reply::Json(chunk.object(&answer.text(), answer.usage.output, Some(answer.finish))),
+        Form::Plain => {
+            let output = answer.usage.output;
+            Reply::Json(chunk.object(&answer.text(), output, Some(answer.finish)), chunk.told(output))
+        }
         Form::Sse => Reply::Events(sse(chunk, answer)),
         Form::Array => Reply::Events(array(chunk, answer)),
     };
@@ -127,53 +136,71 @@ struct Chunk {
     id: String,
     model: String,
     input: usize,
+    has_usage: bool,
+    /// The last part has no reason why it is the last.
+    has_no_end: bool,
 }
 
 impl Chunk {
+    fn told(&self, output: usize) -> Told {
+        if self.has_usage { Told { input: Some(self.input), output: Some(output) } } else { Told::NOTHING }
+    }
+
     /// `output` is the number of tokens so far: Gemini reports usage in every part, and adds it up.
     fn object(&self, text: &str, output: usize, finish: Option<Finish>) -> Value {
         let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
-        if let Some(finish) = finish {
+        if let Some(finish) = finish.filter(|_| !self.has_no_end) {
             candidate["finishReason"] = json!(finish_reason(finish));
         }
-        json!({
+        let mut object = json!({
             "candidates": [candidate],
-            "usageMetadata": {
+            "modelVersion": self.model,
+            "responseId": self.id,
+        });
+        if self.has_usage {
+            object["usageMetadata"] = json!({
                 "promptTokenCount": self.input,
                 "candidatesTokenCount": output,
                 "totalTokenCount": self.input + output,
                 "promptTokensDetails": [{"modality": "TEXT", "tokenCount": self.input}],
-            },
-            "modelVersion": self.model,
-            "responseId": self.id,
-        })
+            });
+        }
+        object
     }
 }
 
 /// Lines end in CR LF, as Gemini's do.
 fn sse(chunk: Chunk, answer: Answer) -> Events {
-    let frame = |body: &Value| Bytes::from(format!("data: {body}\r\n\r\n"));
-    let last = chunk.object("", answer.usage.output, Some(answer.finish));
+    let frame = |body: &Value, told| Frame::from(format!("data: {body}\r\n\r\n")).telling(told);
+    let output = answer.usage.output;
+    let last = frame(&chunk.object("", output, Some(answer.finish)), chunk.told(output));
     let words = answer.words.into_iter().enumerate();
     Events {
         content_type: "text/event-stream",
         head: Vec::new(),
-        deltas: Box::new(words.map(move |(index, word)| frame(&chunk.object(&word, index + 1, None)))),
-        tail: vec![frame(&last)],
+        deltas: Box::new(
+            words.map(move |(index, word)| {
+                frame(&chunk.object(&word, index + 1, None), chunk.told(index + 1))
+            }),
+        ),
+        tail: vec![last],
     }
 }
 
 fn array(chunk: Chunk, answer: Answer) -> Events {
-    let last = chunk.object("", answer.usage.output, Some(answer.finish));
-    let words = answer.words.into_iter().enumerate();
+    let output = answer.usage.output;
+    let last = format!("{}]", chunk.object("", output, Some(answer.finish)));
+    let last = Frame::from(last).telling(chunk.told(output));
+    let words = answer.words.into_iter().enumerate().map(move |(index, word)| {
+        let frame = format!("{},\r\n", chunk.object(&word, index + 1, None));
+        Frame::from(frame).telling(chunk.told(index + 1))
+    });
     Events {
         content_type: "application/json; charset=UTF-8",
-        head: vec![Bytes::from_static(b"[")],
+        head: vec![Bytes::from_static(b"[").into()],
         // Each brings the comma to the one after it: the last part always follows.
-        deltas: Box::new(
-            words.map(move |(index, word)| format!("{},\r\n", chunk.object(&word, index + 1, None)).into()),
-        ),
-        tail: vec![format!("{last}]").into()],
+        deltas: Box::new(words),
+        tail: vec![last],
     }
 }
 

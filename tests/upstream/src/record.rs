@@ -11,6 +11,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::answer::hex;
+use crate::reply::Told;
 
 pub(crate) use layer::layer;
 
@@ -42,6 +43,19 @@ struct Record {
     status: Option<u16>,
     outcome: Outcome,
     chunks_sent: u64,
+    served: Served,
+}
+
+/// What an answer told of its usage so far. It travels in the response's extensions.
+#[derive(Clone, Default)]
+pub(crate) struct Served(Arc<Mutex<Told>>);
+
+impl Served {
+    pub(crate) fn add(&self, told: Told) {
+        let mut served = lock(&self.0);
+        served.input = told.input.or(served.input);
+        served.output = told.output.or(served.output);
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
@@ -66,6 +80,8 @@ pub(crate) struct Shown {
     status: Option<u16>,
     outcome: Outcome,
     chunks_sent: u64,
+    input_tokens: Option<usize>,
+    output_tokens: Option<usize>,
 }
 
 impl RequestLog {
@@ -108,8 +124,10 @@ struct Entry {
 }
 
 impl Entry {
-    fn answered(&self, status: StatusCode) {
-        lock(&self.record).status = Some(status.as_u16());
+    fn answered(&self, status: StatusCode, served: Option<&Served>) {
+        let mut record = lock(&self.record);
+        record.status = Some(status.as_u16());
+        record.served = served.cloned().unwrap_or_default();
     }
 
     fn chunk_sent(&self) {
@@ -148,6 +166,7 @@ impl Record {
             status: None,
             outcome: Outcome::InProgress,
             chunks_sent: 0,
+            served: Served::default(),
         }
     }
 
@@ -159,6 +178,7 @@ impl Record {
 
 impl From<&Record> for Shown {
     fn from(record: &Record) -> Self {
+        let served = *lock(&record.served.0);
         Self {
             seq: record.seq,
             method: record.method.clone(),
@@ -170,6 +190,8 @@ impl From<&Record> for Shown {
             status: record.status,
             outcome: record.outcome,
             chunks_sent: record.chunks_sent,
+            input_tokens: served.input,
+            output_tokens: served.output,
         }
     }
 }

@@ -9,6 +9,8 @@ use serde::Deserialize;
 /// The longest stream: one hour at the default pace.
 const MAX_CHUNKS: usize = 200_000;
 
+const MAX_TRICKLE: usize = 65_536;
+
 /// A model name and what it asks of this answer. Any name is a model.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -25,7 +27,23 @@ pub(crate) struct Script {
     pub(crate) chunks: Option<usize>,
     /// The pause between two of them.
     pub(crate) pace: Option<Duration>,
+    /// The answer comes in pieces of so many bytes, wherever that cuts it.
+    pub(crate) trickle: Option<usize>,
+    pub(crate) usage: UsageTold,
+    /// The mark that ends a stream is left out.
+    pub(crate) has_no_end: bool,
     pub(crate) fault: Option<Fault>,
+}
+
+/// How often the answer says what it used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum UsageTold {
+    /// As the provider does.
+    #[default]
+    Usual,
+    None,
+    /// In every chunk of a stream, so far.
+    Every,
 }
 
 /// One way to misbehave.
@@ -39,9 +57,28 @@ pub(crate) enum Fault {
     Status(StatusCode),
     /// The ordinary answer with headers that a gateway must not pass on.
     Headers,
-    /// The beginning of the answer, then the end of the connection.
-    Cut,
+    /// So many words, then the end of the connection.
+    Cut(usize),
+    /// So many words, then nothing more.
+    Stall(usize),
+    /// So many words, then the end of the body, as if that were all.
+    End(usize),
+    /// After so many words, a frame that is no JSON.
+    Malformed(usize),
+    /// One word of ten megabytes.
+    Giant,
+    /// A `Content-Length` that exceeds what comes.
+    Length,
+    /// Another content type.
+    Type,
+    /// Compressed, whatever the client accepts.
+    Gzip,
+    /// Status 200, and an error in place of the answer.
+    Error,
 }
+
+/// How many words go out before a fault that does not say.
+const WORDS_BEFORE: usize = 3;
 
 impl TryFrom<String> for Model {
     type Error = String;
@@ -59,6 +96,31 @@ impl TryFrom<String> for Model {
 }
 
 impl Script {
+    /// Nothing about how the bytes come.
+    pub(crate) fn is_plain(&self) -> bool {
+        let is_whole = match &self.fault {
+            None
+            | Some(
+                Fault::Redirect
+                | Fault::Silent(_)
+                | Fault::Status(_)
+                | Fault::Headers
+                | Fault::Giant
+                | Fault::Error,
+            ) => true,
+            Some(
+                Fault::Cut(_)
+                | Fault::Stall(_)
+                | Fault::End(_)
+                | Fault::Malformed(_)
+                | Fault::Length
+                | Fault::Type
+                | Fault::Gzip,
+            ) => false,
+        };
+        is_whole && self.trickle.is_none()
+    }
+
     /// A misspelt option is refused: passed over, it would make a test pass that tested nothing.
     fn set(&mut self, option: &str) -> Result<(), String> {
         match option.split_once('=') {
@@ -67,10 +129,18 @@ impl Script {
                 _ => return Err(format!("model option chunks takes 1 to {MAX_CHUNKS}, not {count:?}")),
             },
             Some(("pace", pace)) => self.pace = Some(milliseconds(pace)?),
+            Some(("trickle", size)) => match size.parse() {
+                Ok(size @ 1..=MAX_TRICKLE) => self.trickle = Some(size),
+                _ => return Err(format!("model option trickle takes 1 to {MAX_TRICKLE}, not {size:?}")),
+            },
+            Some(("usage", "none")) => self.usage = UsageTold::None,
+            Some(("usage", "every")) => self.usage = UsageTold::Every,
+            Some(("end", "none")) => self.has_no_end = true,
             Some(("fault", fault)) => self.fault = Some(Fault::parse(fault)?),
             _ => {
                 return Err(format!(
-                    "unknown model option {option:?}: chunks=, pace= or fault= may follow a +"
+                    "unknown model option {option:?}: chunks=, pace=, trickle=, usage=none, usage=every, end=none \
+                     or fault= may follow a +"
                 ));
             }
         }
@@ -83,12 +153,21 @@ impl Fault {
         match fault.split_once(':').unwrap_or((fault, "")) {
             ("redirect", "") => Ok(Self::Redirect),
             ("headers", "") => Ok(Self::Headers),
-            ("cut", "") => Ok(Self::Cut),
+            ("cut", count) => words(count).map(Self::Cut),
+            ("stall", count) => words(count).map(Self::Stall),
+            ("end", count) => words(count).map(Self::End),
+            ("malformed", count) => words(count).map(Self::Malformed),
+            ("giant", "") => Ok(Self::Giant),
+            ("length", "") => Ok(Self::Length),
+            ("type", "") => Ok(Self::Type),
+            ("gzip", "") => Ok(Self::Gzip),
+            ("error", "") => Ok(Self::Error),
             ("silent", wait) => milliseconds(wait).map(Self::Silent),
             ("status", code) => Self::status(code),
-            _ => {
-                Err(format!("unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, headers or cut"))
-            }
+            _ => Err(format!(
+                "unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, headers, cut[:<words>], \
+                 stall[:<words>], end[:<words>], malformed[:<words>], giant, length, type, gzip or error"
+            )),
         }
     }
 
@@ -97,7 +176,7 @@ impl Fault {
         match path.split_once('/').unwrap_or((path, "")) {
             ("redirect", "") => Some(Ok(Self::Redirect)),
             ("headers", "") => Some(Ok(Self::Headers)),
-            ("cut", "") => Some(Ok(Self::Cut)),
+            ("cut", "") => Some(Ok(Self::Cut(WORDS_BEFORE))),
             ("silent", "") => {
                 let wait = query.split('&').find_map(|pair| pair.strip_prefix("ms="));
                 Some(milliseconds(wait.unwrap_or("")).map(Self::Silent))
@@ -113,6 +192,14 @@ impl Fault {
             Some(status) => Ok(Self::Status(status)),
             None => Err(format!("fault status takes 400 to 599, not {code:?}")),
         }
+    }
+}
+
+fn words(count: &str) -> Result<usize, String> {
+    match count.parse() {
+        Ok(count) => Ok(count),
+        Err(_) if count.is_empty() => Ok(WORDS_BEFORE),
+        Err(_) => Err(format!("{count:?} is not a number of words")),
     }
 }
 
@@ -137,10 +224,20 @@ mod tests {
             chunks: Some(200),
             pace: Some(Duration::from_millis(5)),
             fault: Some(Fault::Silent(Duration::from_secs(1))),
+            ..Script::default()
         };
         assert_eq!(parse("gpt+chunks=200,pace=5,fault=silent:1000"), Ok(expected.clone()));
         assert_eq!(parse("gpt+chunks=200+pace=5+fault=silent:1000"), Ok(expected));
         assert_eq!(parse("org/any-model:tag@2"), Ok(Script::default()));
+        let expected = Script {
+            trickle: Some(7),
+            usage: UsageTold::None,
+            has_no_end: true,
+            fault: Some(Fault::Cut(12)),
+            ..Script::default()
+        };
+        assert_eq!(parse("m+trickle=7,usage=none,end=none,fault=cut:12"), Ok(expected));
+        assert_eq!(parse("m+fault=stall").unwrap().fault, Some(Fault::Stall(3)));
         let model = Model::try_from("gpt-example+pace=0".to_owned()).unwrap();
         assert_eq!(model.name, "gpt-example");
     }
@@ -157,7 +254,10 @@ mod tests {
             "m+fault=silent",
             "m+fault=status:200",
             "m+fault=status:abc",
-            "m+fault=cut:3",
+            "m+fault=cut:x",
+            "m+fault=giant:3",
+            "m+trickle=0",
+            "m+usage=sometimes",
             "m+fault=",
         ] {
             assert!(parse(model).is_err(), "{model}");

@@ -9,7 +9,7 @@ use crate::store::{Connection, from_db, to_db};
 use shared::id::UnixMs;
 use shared::provider::Provider;
 use shared::sealed::Sealed;
-use shared::snapshot::config::{Credential, OnStale, Project, Providers};
+use shared::snapshot::config::{Credential, OnStale, Project, Providers, StreamUsage};
 use shared::snapshot::record::{ProjectNumber, TokenRecord};
 use sqlx::FromRow;
 use std::collections::{BTreeMap, HashMap};
@@ -294,6 +294,7 @@ fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Ve
             // A policy that is not understood denies.
             on_stale: if row.on_stale == "serve" { OnStale::Serve } else { OnStale::Deny },
             max_snapshot_age: from_db(row.max_snapshot_age),
+            stream_usage: StreamUsage::default(),
             credentials: of_project.remove(&row.id).unwrap_or_default(),
         })
     };

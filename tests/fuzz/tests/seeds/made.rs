@@ -6,7 +6,7 @@ use shared::policy::EndpointRule;
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::Hash;
-use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers};
+use shared::snapshot::config::{self, Credential, OnStale, Project, ProjectSlice, Providers, StreamUsage};
 use shared::snapshot::fresh::Fresh;
 use shared::snapshot::index::{Index, ShardRef, SliceRef};
 use shared::snapshot::manifest::{Delta, Manifest};
@@ -35,6 +35,8 @@ pub(crate) fn seeds() -> Vec<Seed> {
         .chain(of("providers", providers()))
         .chain(of("shard", shards()))
         .chain(of("token", tokens()))
+        .chain(of("observer", answers()))
+        .chain(of("request_body", requests()))
         .collect()
 }
 
@@ -98,6 +100,45 @@ fn tokens() -> Vec<(&'static str, Vec<u8>)> {
     vec![("golden", text), ("body", raw[..41].to_vec()), ("content", [&raw[1..37], &[9, b'z']].concat())]
 }
 
+/// Whose it is, in what pieces, and how it ends, before the answer itself.
+fn answers() -> Vec<(&'static str, Vec<u8>)> {
+    let chat = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\u00e9\"},\
+        \"finish_reason\":\"stop\"}]}\n\ndata: {\"choices\":[],\"usage\":{\"prompt_tokens\":2,\
+        \"completion_tokens\":3,\"prompt_tokens_details\":{\"cached_tokens\":1}}}\n\ndata: [DONE]\n\n";
+    let responses = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"usage\":\
+        {\"input_tokens\":2,\"output_tokens\":3}}}\n\n";
+    let messages = "event: message_start\ndata: {\"type\":\"message_start\",\"message\":{\"model\":\"m\",\"usage\":\
+        {\"input_tokens\":2,\"cache_read_input_tokens\":1}}}\n\ndata: {\"type\":\"message_stop\"}\n\n";
+    let part = "{\"candidates\":[{\"finishReason\":\"STOP\"}],\"usageMetadata\":{\"promptTokenCount\":2}}";
+    let cohere =
+        "data: {\"type\":\"message-end\",\"delta\":{\"usage\":{\"billed_units\":{\"input_tokens\":2}}}}\n\n";
+    let embeddings = "{\"data\":[{\"embedding\":[-1.5e-3]}],\"usage\":{\"prompt_tokens\":2}}";
+    [
+        ("chat", 0, chat.to_owned()),
+        ("responses", 1, responses.to_owned()),
+        ("messages", 2, messages.to_owned()),
+        ("gemini", 3, format!("data: {part}\r\n\r\n")),
+        ("gemini-array", 4, format!("[{part},\n{part}]")),
+        ("cohere", 5, cohere.to_owned()),
+        ("embeddings", 6, embeddings.to_owned()),
+    ]
+    .map(|(name, kind, body)| (name, [&[kind, 7, 0], body.as_bytes()].concat()))
+    .to_vec()
+}
+
+fn requests() -> Vec<(&'static str, Vec<u8>)> {
+    let model =
+        "{\"model\":\"m\\u00e9\",\"stream\":true,\"messages\":[{\"role\":\"user\",\"content\":\"hi\"}]";
+    [
+        ("without", format!("{model}}}")),
+        ("null", format!("{model},\"stream_options\":null}}")),
+        ("false", format!("{model},\"stream_options\":{{\"include_usage\":false}}}}")),
+        ("others", format!("{model},\"stream_options\":{{\"include_obfuscation\":false}}}}")),
+    ]
+    .map(|(name, body)| (name, body.into_bytes()))
+    .to_vec()
+}
+
 /// With a credential that opens.
 fn project(number: u32) -> Project {
     let (project_id, credential_id) = (id::new(1, &[1; 10]), id::new(2, &[2; 10]));
@@ -117,6 +158,7 @@ fn project(number: u32) -> Project {
         default_provider: "openai".into(),
         on_stale: if number == 2 { OnStale::Deny } else { OnStale::Serve },
         max_snapshot_age: 60,
+        stream_usage: StreamUsage::default(),
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),

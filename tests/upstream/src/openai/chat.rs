@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Finish, Usage};
 use crate::content::{Message, Turn};
 use crate::exchange::Exchange;
-use crate::reply::{Events, Reply, data};
-use crate::script::{Model, Script};
+use crate::reply::{Events, Frame, Reply, Told, data};
+use crate::script::{Model, Script, UsageTold};
 use crate::server::Options;
 
 #[derive(Deserialize)]
@@ -46,7 +46,13 @@ fn reply(request: Request, options: Options) -> (Script, Reply) {
         let include_usage = stream_options.and_then(|options| options.include_usage) == Some(true);
         Reply::Events(events(&model, answer, options, include_usage))
     } else {
-        Reply::Json(completion(&model, &answer, options))
+        let mut body = completion(&model, &answer, options);
+        let mut told = Told::from(answer.usage);
+        if model.script.usage == UsageTold::None {
+            body["usage"] = Value::Null;
+            told = Told::NOTHING;
+        }
+        Reply::Json(body, told)
     };
     (model.script, reply)
 }
@@ -74,17 +80,25 @@ fn events(model: &Model, answer: Answer, options: Options, include_usage: bool) 
         id: format!("chatcmpl-{}", answer.id),
         model: model.name.clone(),
         created: options.created,
+        usage: model.script.usage,
         include_usage,
     };
-    let head = chunk.choice(&json!({"role": "assistant", "content": "", "refusal": null}), None);
-    let mut tail = vec![chunk.choice(&json!({}), Some(finish_reason(answer.finish)))];
-    tail.extend(include_usage.then(|| chunk.frame(&json!([]), &usage(answer.usage))));
-    tail.push(Bytes::from_static(b"data: [DONE]\n\n"));
-    let words = answer.words.into_iter();
+    let so_far = |output| Usage { output, ..answer.usage };
+    let head = chunk.choice(&json!({"role": "assistant", "content": "", "refusal": null}), None, so_far(0));
+    let mut tail = vec![chunk.choice(&json!({}), Some(finish_reason(answer.finish)), answer.usage)];
+    let is_told_last = include_usage && model.script.usage == UsageTold::Usual;
+    tail.extend(is_told_last.then(|| chunk.frame(&json!([]), Some(answer.usage))));
+    if !model.script.has_no_end {
+        tail.push(Bytes::from_static(b"data: [DONE]\n\n").into());
+    }
+    let input = answer.usage.input;
+    let words = answer.words.into_iter().enumerate().map(move |(index, word)| {
+        chunk.choice(&json!({"content": word}), None, Usage { input, output: index + 1 })
+    });
     Events {
         content_type: "text/event-stream; charset=utf-8",
         head: iter::once(head).collect(),
-        deltas: Box::new(words.map(move |word| chunk.choice(&json!({"content": word}), None))),
+        deltas: Box::new(words),
         tail,
     }
 }
@@ -94,17 +108,19 @@ struct Chunk {
     id: String,
     model: String,
     created: u64,
+    usage: UsageTold,
     include_usage: bool,
 }
 
 impl Chunk {
-    fn choice(&self, delta: &Value, finish_reason: Option<&str>) -> Bytes {
+    /// `so_far` is what has been used up to this chunk.
+    fn choice(&self, delta: &Value, finish_reason: Option<&str>, so_far: Usage) -> Frame {
         let choice = json!({"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason});
-        self.frame(&json!([choice]), &Value::Null)
+        self.frame(&json!([choice]), (self.usage == UsageTold::Every).then_some(so_far))
     }
 
     /// Where usage was asked for, every chunk has the field, and only the last one a value in it.
-    fn frame(&self, choices: &Value, usage: &Value) -> Bytes {
+    fn frame(&self, choices: &Value, told: Option<Usage>) -> Frame {
         let mut body = json!({
             "id": self.id,
             "object": "chat.completion.chunk",
@@ -114,10 +130,10 @@ impl Chunk {
             "system_fingerprint": "fp_example",
             "choices": choices,
         });
-        if self.include_usage {
-            body["usage"] = usage.clone();
+        if told.is_some() || (self.include_usage && self.usage == UsageTold::Usual) {
+            body["usage"] = told.map_or(Value::Null, usage);
         }
-        data(&body)
+        data(&body).telling(told.map_or(Told::NOTHING, Told::from))
     }
 }
 

@@ -11,8 +11,8 @@ use sha2::{Digest as _, Sha256};
 use crate::answer::tokens;
 use crate::error::Problem;
 use crate::exchange::Exchange;
-use crate::reply::Reply;
-use crate::script::{Model, Script};
+use crate::reply::{Reply, Told};
+use crate::script::{Model, Script, UsageTold};
 
 /// As `text-embedding-3-small`.
 const DEFAULT_DIMENSIONS: usize = 1_536;
@@ -70,13 +70,18 @@ fn reply(request: Request) -> Result<(Script, Reply), Problem> {
         })
         .collect();
     let tokens: usize = items.iter().map(|item| item.tokens).sum();
-    let body = json!({
+    let mut body = json!({
         "object": "list",
         "data": data,
         "model": model.name,
         "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
     });
-    Ok((model.script, Reply::Json(body)))
+    let mut told = Told { input: Some(tokens), output: None };
+    if model.script.usage == UsageTold::None {
+        body["usage"] = Value::Null;
+        told = Told::NOTHING;
+    }
+    Ok((model.script, Reply::Json(body, told)))
 }
 
 fn items(input: Input) -> Vec<Item> {

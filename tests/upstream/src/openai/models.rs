@@ -8,12 +8,12 @@ const MODELS: [&str; 3] = ["gpt-example", "gpt-example-mini", "text-embedding-ex
 
 pub(crate) fn models(created: u64) -> Reply {
     let data: Vec<Value> = MODELS.iter().map(|id| object(id, created)).collect();
-    Reply::Json(json!({"object": "list", "data": data}))
+    Reply::json(json!({"object": "list", "data": data}))
 }
 
 /// Any name is a model here.
 pub(crate) fn model(id: &str, created: u64) -> Reply {
-    Reply::Json(object(id, created))
+    Reply::json(object(id, created))
 }
 
 fn object(id: &str, created: u64) -> Value {

@@ -1,6 +1,5 @@
 //! `POST /v1/responses`. Nothing is stored, so there is no GET.
 
-use axum::body::Bytes;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -8,8 +7,8 @@ use serde_json::{Value, json};
 use crate::answer::{Answer, Finish, Usage};
 use crate::content::{Message, Turn};
 use crate::exchange::Exchange;
-use crate::reply::{Events, Reply, event};
-use crate::script::{Model, Script};
+use crate::reply::{Events, Frame, Reply, Told, event};
+use crate::script::{Model, Script, UsageTold};
 use crate::server::Options;
 
 #[derive(Deserialize)]
@@ -47,11 +46,13 @@ fn reply(request: Request, options: Options) -> (Script, Reply) {
         created: options.created,
         instructions,
         max_output_tokens,
+        has_usage: model.script.usage != UsageTold::None,
+        has_no_end: model.script.has_no_end,
     };
     let reply = if stream == Some(true) {
         Reply::Events(response.events(answer))
     } else {
-        Reply::Json(response.finished(&answer))
+        Reply::Json(response.finished(&answer), response.told(&answer))
     };
     (model.script, reply)
 }
@@ -64,14 +65,23 @@ struct Object {
     created: u64,
     instructions: Option<String>,
     max_output_tokens: Option<usize>,
+    has_usage: bool,
+    /// A stream stops before its last event.
+    has_no_end: bool,
 }
 
 impl Object {
+    fn told(&self, answer: &Answer) -> Told {
+        if self.has_usage { answer.usage.into() } else { Told::NOTHING }
+    }
+
     fn finished(&self, answer: &Answer) -> Value {
         let status = status(answer.finish);
         let output = json!([self.message(status, &json!([part(&answer.text())]))]);
         let mut object = self.object(status, &output);
-        object["usage"] = usage(answer.usage);
+        if self.has_usage {
+            object["usage"] = usage(answer.usage);
+        }
         if answer.finish == Finish::Length {
             object["incomplete_details"] = json!({"reason": "max_output_tokens"});
         }
@@ -127,7 +137,7 @@ impl Object {
         );
         let text = answer.text();
         let first_delta = head.len();
-        let tail = numbered(
+        let mut tail = numbered(
             first_delta + answer.words.len(),
             [
                 json!({"type": "response.output_text.done", "item_id": self.message_id, "output_index": 0,
@@ -139,6 +149,11 @@ impl Object {
                 json!({"type": format!("response.{}", status(answer.finish)), "response": self.finished(&answer)}),
             ],
         );
+        if self.has_no_end {
+            tail.pop();
+        } else if let Some(last) = tail.pop() {
+            tail.push(last.telling(self.told(&answer)));
+        }
         let deltas = answer.words.into_iter().enumerate().map(move |(index, word)| {
             event(&json!({"type": "response.output_text.delta", "sequence_number": first_delta + index,
                 "item_id": self.message_id, "output_index": 0, "content_index": 0, "delta": word, "logprobs": []}))
@@ -147,7 +162,7 @@ impl Object {
     }
 }
 
-fn numbered(first: usize, events: [Value; 4]) -> Vec<Bytes> {
+fn numbered(first: usize, events: [Value; 4]) -> Vec<Frame> {
     let events = events.into_iter().enumerate();
     let number = |(index, mut body): (usize, Value)| {
         body["sequence_number"] = (first + index).into();

@@ -33,5 +33,5 @@ pub(crate) async fn upload(exchange: Exchange) -> Response {
         "bytes": bytes,
         "sha256": hex(&hash.finalize()),
     });
-    Reply::Json(body).into_response(options.pace)
+    Reply::json(body).into_response(options.pace)
 }

@@ -24,7 +24,7 @@ pub(crate) async fn layer(State(log): State<RequestLog>, request: Request, next:
     // A client that leaves before the answer drops this future, and with it the entry.
     let mut response = next.run(Request::from_parts(parts, Body::from_stream(body))).await;
 
-    entry.answered(response.status());
+    entry.answered(response.status(), response.extensions().get());
     if let Ok(id) = HeaderValue::from_str(&format!("req_{:08}", entry.seq)) {
         response.headers_mut().insert(request_id_header(api), id);
     }
@@ -40,7 +40,9 @@ fn follow(entry: Entry, method: &Method, response: Response) -> Response {
         entry.complete();
         return Response::from_parts(parts, body);
     }
-    if let Some(length) = length {
+    if let Some(length) = length
+        && !parts.headers.contains_key(CONTENT_LENGTH)
+    {
         parts.headers.insert(CONTENT_LENGTH, length.into());
     }
     let frames = stream::unfold(

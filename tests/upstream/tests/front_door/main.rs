@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "the modules of a test have no outside")]
 
 mod anthropic;
+mod broken;
 mod control;
 mod fault;
 mod gemini;

@@ -1,0 +1,136 @@
+//! What an answer says of itself, read as it passes: who answered, what it used,
+//! whether it is whole. Nothing is held back and nothing is buffered: the state is
+//! of a fixed size, whatever comes.
+
+mod body;
+mod dialect;
+mod facts;
+mod fields;
+mod frame;
+mod json;
+pub mod request;
+mod sse;
+pub mod strip;
+
+use crate::refusal::{Code, Refusal};
+use body::{Body, Mark};
+use dialect::Dialect;
+use shared::event::{Completion, Usage, UsageSource};
+use shared::provider::Api;
+
+/// Reads an answer as it passes, in pieces of any size, in bounded memory.
+#[derive(Debug)]
+pub struct Observer {
+    /// By its status. It may say that something failed, and still be whole.
+    is_error: bool,
+    body: Body,
+}
+
+/// How the answer's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As HTTP ends bodies.
+    Clean,
+    /// The connection died, or the body is shorter than its `Content-Length`.
+    Cut,
+    /// `idle_ms` went by without a byte.
+    Stalled,
+    /// `total_ms` went by.
+    Overran,
+    /// The client left.
+    ClientLeft,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Observed {
+    /// As answered, cut to [`shared::event::MAX_TEXT_LEN`].
+    pub model: Option<String>,
+    pub usage: Usage,
+    pub usage_source: UsageSource,
+    pub completion: Completion,
+    /// Where the answer broke.
+    pub error_code: Option<&'static str>,
+    /// To append before the body is closed, so that an SDK raises.
+    pub error_frame: Option<String>,
+    /// The body must end as an error of the connection: nothing can be appended,
+    /// and closed as it is the client would take it for whole.
+    pub must_abort: bool,
+}
+
+impl Observer {
+    /// `endpoint` is the path at the provider, `status` and `content_type` are the answer's.
+    pub fn new(api: Api, endpoint: &str, status: u16, content_type: &str) -> Self {
+        let dialect = Dialect::of(api, endpoint);
+        Self { is_error: status >= 400, body: Body::new(dialect, content_type) }
+    }
+
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.body.feed(bytes);
+    }
+
+    /// Whether the answer is a stream: server-sent events, or Gemini's array that
+    /// grows. By its content type at first, by its content once that begins.
+    pub fn is_stream(&self) -> bool {
+        self.body.is_stream()
+    }
+
+    /// Whether the provider's own end mark was seen, so that nothing can go wrong any more.
+    pub fn has_ended(&self) -> bool {
+        self.mark() == Some(Mark::Whole)
+    }
+
+    pub fn end(mut self, end: End) -> Observed {
+        let mark = self.mark();
+        let (completion, code) = judge(mark, end, self.body.is_stream());
+        // An error that the provider told is its own, and told.
+        let broken = code.filter(|_| mark != Some(Mark::Failed));
+        let error_frame = broken
+            .filter(|_| !self.is_error)
+            .and_then(|code| frame::of(&self.body, &Refusal::new(code, reason(end))));
+        let usage = self.body.facts().usage();
+        Observed {
+            model: self.body.facts().model(),
+            usage,
+            usage_source: if usage.is_known() { UsageSource::Reported } else { UsageSource::None },
+            completion,
+            error_code: code.map(Code::as_str),
+            must_abort: broken.is_some() && error_frame.is_none(),
+            error_frame,
+        }
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        match self.body.mark() {
+            Some(Mark::Failed) if self.is_error => Some(Mark::Whole),
+            Some(Mark::Open) if self.is_error && self.body.is_stream() => None,
+            mark => mark,
+        }
+    }
+}
+
+fn judge(mark: Option<Mark>, end: End, is_stream: bool) -> (Completion, Option<Code>) {
+    let truncated = |code| (Completion::Truncated, Some(code));
+    match (mark, end) {
+        (Some(Mark::Failed), _) => truncated(Code::UpstreamError),
+        // A document's own end does not tell that no byte is missing after it.
+        (Some(Mark::Whole), End::Cut) if !is_stream => truncated(Code::UpstreamError),
+        (Some(Mark::Whole), _) | (None | Some(Mark::Ending), End::Clean) => (Completion::Complete, None),
+        (_, End::ClientLeft) => (Completion::Aborted, None),
+        (_, End::Stalled | End::Overran) => truncated(Code::UpstreamTimeout),
+        (_, End::Clean | End::Cut) => truncated(Code::UpstreamError),
+    }
+}
+
+/// For who reads the error.
+fn reason(end: End) -> &'static str {
+    match end {
+        End::Clean => "The upstream ended its answer before it was complete.",
+        End::Cut => "The connection to the upstream broke before its answer was complete.",
+        End::Stalled => "The upstream stalled: nothing more of its answer came in the time allowed.",
+        End::Overran => "The upstream's answer took longer than allowed and was cut off.",
+        End::ClientLeft => "The client left.",
+    }
+}
+
+#[cfg(test)]
+mod tests;

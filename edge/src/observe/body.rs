@@ -1,0 +1,269 @@
+//! A body, by what it turns out to be.
+
+use super::dialect::Dialect;
+use super::facts::{Facts, Frame, Kind};
+use super::fields::{self, Field};
+use super::json::Scanner;
+use super::sse::{Frames, Lines};
+
+#[derive(Debug)]
+pub(crate) struct Body {
+    form: Form,
+    pub(crate) lines: Lines,
+    pub(crate) reader: Reader,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Nothing has come yet; what its content type promises.
+    Awaited(Promise),
+    /// Server-sent events.
+    Events,
+    /// One JSON document.
+    Document,
+    /// Neither: it is not read.
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promise {
+    Events,
+    Document,
+    /// A document that grows by and by.
+    Array,
+    Opaque,
+}
+
+/// How far the body is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// More must come.
+    Open,
+    /// It is whole if it ends here by itself.
+    Ending,
+    /// It said itself that this was its end.
+    Whole,
+    /// It said itself that it failed.
+    Failed,
+}
+
+/// Reads the JSON of each frame, or of the document.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    pub(crate) dialect: Dialect,
+    pub(crate) scanner: Scanner<Field>,
+    pub(crate) facts: Facts,
+    /// How much of `[DONE]` the frame's data is so far.
+    done: usize,
+    said: Said,
+    /// All choices had ended when the last frame did.
+    has_finished: bool,
+    /// The last frame was no JSON.
+    is_broken: bool,
+    /// So many frames have ended.
+    pub(crate) frames: u64,
+}
+
+/// What the stream said last of all, which is what its reader goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    End,
+    Failure,
+}
+
+const DONE: &[u8] = b"[DONE]";
+
+/// The first byte of a byte order mark.
+const BOM: u8 = 0xef;
+
+impl Body {
+    pub(crate) fn new(dialect: Dialect, content_type: &str) -> Self {
+        let content_type = content_type.trim_start().to_ascii_lowercase();
+        let promise = if content_type.starts_with("text/event-stream") {
+            Promise::Events
+        } else if dialect == Dialect::GeminiArray && content_type.contains("json") {
+            Promise::Array
+        } else if content_type.is_empty()
+            || content_type.contains("json")
+            || content_type.starts_with("text/")
+        {
+            Promise::Document
+        } else {
+            Promise::Opaque
+        };
+        Self { form: Form::Awaited(promise), lines: Lines::new(), reader: Reader::new(dialect) }
+    }
+
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        if let Form::Awaited(promise) = self.form {
+            bytes = bytes.trim_ascii_start();
+            if let Some(&first) = bytes.first() {
+                self.form = self.reader.form(promise, first);
+            }
+        }
+        match self.form {
+            Form::Events => self.lines.feed(bytes, &mut self.reader),
+            Form::Document => self.reader.scan(bytes),
+            Form::Awaited(_) | Form::Opaque => {}
+        }
+    }
+
+    pub(crate) fn is_stream(&self) -> bool {
+        match self.form {
+            Form::Awaited(promise) => matches!(promise, Promise::Events | Promise::Array),
+            Form::Events => true,
+            Form::Document => self.is_array(),
+            Form::Opaque => false,
+        }
+    }
+
+    /// Whether it is Gemini's array.
+    pub(crate) fn is_array(&self) -> bool {
+        self.reader.dialect == Dialect::GeminiArray && self.form != Form::Events
+    }
+
+    pub(crate) fn is_events(&self) -> bool {
+        matches!(self.form, Form::Events | Form::Awaited(Promise::Events))
+    }
+
+    /// None where it is not known how such a body ends.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self.form {
+            Form::Awaited(Promise::Events | Promise::Array) => {
+                self.reader.dialect.has_end().then_some(Mark::Open)
+            }
+            Form::Awaited(_) | Form::Opaque => None,
+            Form::Events => self.reader.mark_of_events(),
+            Form::Document => self.reader.mark_of_document(),
+        }
+    }
+
+    pub(crate) fn facts(&mut self) -> &mut Facts {
+        &mut self.reader.facts
+    }
+}
+
+impl Reader {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            dialect,
+            scanner: Scanner::new(fields::of(dialect)),
+            facts: Facts::default(),
+            done: 0,
+            said: Said::Nothing,
+            has_finished: false,
+            is_broken: false,
+            frames: 0,
+        }
+    }
+
+    /// By its first character: content types are wrong now and then, and what is
+    /// compressed in spite of all is not to be read.
+    fn form(&mut self, promise: Promise, first: u8) -> Form {
+        let form = match (promise, first) {
+            (Promise::Opaque, _) => Form::Opaque,
+            (_, b'{' | b'[') => Form::Document,
+            (Promise::Events, b':' | b'a'..=b'z' | BOM) | (_, b':' | b'd' | b'e' | b'i' | b'r' | BOM) => {
+                Form::Events
+            }
+            _ => Form::Opaque,
+        };
+        if self.dialect == Dialect::GeminiArray && (form == Form::Events || first == b'{') {
+            self.dialect = Dialect::Gemini;
+            self.scanner = Scanner::new(fields::of(self.dialect));
+        }
+        form
+    }
+
+    /// Nothing of the frame's data has come yet.
+    pub(crate) fn is_before_data(&self) -> bool {
+        self.done == 0 && self.scanner.is_untouched()
+    }
+
+    fn scan(&mut self, bytes: &[u8]) {
+        let facts = &mut self.facts;
+        self.scanner.feed(bytes, &mut |field, value, _| facts.note(field, value));
+    }
+
+    /// What comes after the end, or after an error, changes nothing.
+    fn say(&mut self, said: Said) {
+        if self.said == Said::Nothing {
+            self.said = said;
+        }
+    }
+
+    fn mark_of_events(&self) -> Option<Mark> {
+        let is_between = self.is_before_data() && !self.is_broken;
+        match self.said {
+            Said::End => return Some(Mark::Whole),
+            Said::Failure => return Some(Mark::Failed),
+            Said::Nothing => {}
+        }
+        match self.dialect {
+            Dialect::Other(_) => None,
+            Dialect::Gemini if self.has_finished && is_between => Some(Mark::Whole),
+            Dialect::Chat if self.has_finished && is_between => Some(Mark::Ending),
+            _ => Some(Mark::Open),
+        }
+    }
+
+    fn mark_of_document(&self) -> Option<Mark> {
+        let is_array = self.dialect == Dialect::GeminiArray;
+        if is_array && self.facts.frame.has_error {
+            return Some(Mark::Failed);
+        }
+        if self.scanner.is_broken() {
+            return is_array.then_some(Mark::Open);
+        }
+        if self.scanner.is_whole() && (!is_array || self.facts.has_finished()) {
+            return Some(Mark::Whole);
+        }
+        Some(Mark::Open)
+    }
+}
+
+impl Frames for Reader {
+    #[inline]
+    fn data(&mut self, piece: &[u8]) {
+        let mut rest = piece;
+        if self.done > 0 || !rest.starts_with(b"{") && self.scanner.is_untouched() {
+            if self.done == 0 {
+                rest = rest.trim_ascii_start();
+            }
+            while let (Some((byte, after)), Some(expected)) = (rest.split_first(), DONE.get(self.done))
+                && byte == expected
+            {
+                self.done += 1;
+                rest = after;
+            }
+            if self.done == DONE.len() {
+                self.say(Said::End);
+                return;
+            }
+            if rest.is_empty() {
+                return;
+            }
+            // What was taken for the mark was none.
+            let taken = DONE.get(..self.done).unwrap_or_default();
+            self.done = 0;
+            self.scan(taken);
+        }
+        self.scan(rest);
+    }
+
+    fn end(&mut self, is_error: bool) {
+        let Frame { kind, has_error } = std::mem::take(&mut self.facts.frame);
+        self.is_broken = self.done == 0 && !self.scanner.is_whole();
+        if is_error || has_error || kind == Kind::Failed {
+            self.say(Said::Failure);
+        } else if kind == Kind::Last {
+            self.say(Said::End);
+        }
+        self.has_finished = self.facts.has_finished();
+        self.frames = self.frames.saturating_add(1);
+        self.done = 0;
+        self.scanner.restart();
+    }
+}

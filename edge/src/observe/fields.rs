@@ -1,0 +1,143 @@
+//! Where each dialect says what the event needs.
+
+use super::Dialect;
+use super::json::{EACH, Want};
+
+/// What a value is to us, whichever name a provider has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Field {
+    Model,
+    /// Of the input, whatever is counted in one.
+    Input,
+    /// Of the input, counted apart from [`Field::Input`].
+    InputCacheRead,
+    InputCacheWrite,
+    InputByTools,
+    /// Of the input, counted in it.
+    Cached,
+    Output,
+    /// Of the output, counted in it.
+    Reasoning,
+    /// Of the output, counted apart from [`Field::Output`].
+    Thoughts,
+    /// An element of the choices or candidates.
+    Choice,
+    ChoiceIndex,
+    ChoiceFinish,
+    /// Gemini refused the prompt.
+    Blocked,
+    /// Which event it is.
+    Type,
+    Error,
+}
+
+type Wanted = Want<Field>;
+
+pub(crate) fn of(dialect: Dialect) -> &'static Wanted {
+    match dialect {
+        Dialect::Messages => &MESSAGES,
+        Dialect::Gemini => &GEMINI,
+        Dialect::GeminiArray => &GEMINI_ARRAY,
+        Dialect::Chat | Dialect::Responses | Dialect::Cohere | Dialect::Other(_) => &OPENAI,
+    }
+}
+
+/// Chat, completions, embeddings and responses, and those of other providers that
+/// took them over: <https://platform.openai.com/docs/api-reference>. Cohere's own
+/// names are no others: <https://docs.cohere.com/v2/reference/chat-stream>.
+static OPENAI: Wanted = Want::inside(
+    "",
+    &[
+        Want::value("model", Field::Model),
+        Want::value("type", Field::Type),
+        Want::value("error", Field::Error),
+        Want::inside("choices", &[CHOICE]),
+        Want::inside("usage", OPENAI_USAGE),
+        Want::inside("response", &[Want::value("model", Field::Model), Want::inside("usage", OPENAI_USAGE)]),
+        // Groq.
+        Want::inside("x_groq", &[Want::inside("usage", OPENAI_USAGE)]),
+        // Cohere.
+        Want::inside("delta", &[Want::inside("usage", OPENAI_USAGE)]),
+    ],
+);
+
+const CHOICE: Wanted = Want::both(
+    EACH,
+    Field::Choice,
+    &[Want::value("index", Field::ChoiceIndex), Want::value("finish_reason", Field::ChoiceFinish)],
+);
+
+const OPENAI_USAGE: &[Wanted] = &[
+    Want::value("prompt_tokens", Field::Input),
+    Want::value("completion_tokens", Field::Output),
+    Want::inside("prompt_tokens_details", CACHED),
+    Want::inside("completion_tokens_details", REASONING),
+    Want::value("input_tokens", Field::Input),
+    Want::value("output_tokens", Field::Output),
+    Want::inside("input_tokens_details", CACHED),
+    Want::inside("output_tokens_details", REASONING),
+    // DeepSeek.
+    Want::value("prompt_cache_hit_tokens", Field::Cached),
+    // Cohere: what it bills, which is without its own preamble.
+    Want::inside(
+        "billed_units",
+        &[Want::value("input_tokens", Field::Input), Want::value("output_tokens", Field::Output)],
+    ),
+];
+
+const CACHED: &[Wanted] = &[Want::value("cached_tokens", Field::Cached)];
+const REASONING: &[Wanted] = &[Want::value("reasoning_tokens", Field::Reasoning)];
+
+/// <https://docs.anthropic.com/en/api/messages-streaming>. The output that
+/// `message_start` reports is a beginning, not a count: it is passed over.
+static MESSAGES: Wanted = Want::inside(
+    "",
+    &[
+        Want::value("type", Field::Type),
+        Want::value("model", Field::Model),
+        Want::value("error", Field::Error),
+        Want::inside(
+            "usage",
+            &[INPUT, INPUT_CACHE_READ, INPUT_CACHE_WRITE, Want::value("output_tokens", Field::Output)],
+        ),
+        Want::inside(
+            "message",
+            &[
+                Want::value("model", Field::Model),
+                Want::inside("usage", &[INPUT, INPUT_CACHE_READ, INPUT_CACHE_WRITE]),
+            ],
+        ),
+    ],
+);
+
+const INPUT: Wanted = Want::value("input_tokens", Field::Input);
+const INPUT_CACHE_READ: Wanted = Want::value("cache_read_input_tokens", Field::InputCacheRead);
+const INPUT_CACHE_WRITE: Wanted = Want::value("cache_creation_input_tokens", Field::InputCacheWrite);
+
+/// <https://ai.google.dev/api/generate-content#v1beta.GenerateContentResponse>
+static GEMINI: Wanted = Want::inside("", GEMINI_FIELDS);
+static GEMINI_ARRAY: Wanted = Want::inside("", &[Want::inside(EACH, GEMINI_FIELDS)]);
+
+const GEMINI_FIELDS: &[Wanted] = &[
+    Want::inside(
+        "candidates",
+        &[Want::both(
+            EACH,
+            Field::Choice,
+            &[Want::value("index", Field::ChoiceIndex), Want::value("finishReason", Field::ChoiceFinish)],
+        )],
+    ),
+    Want::inside(
+        "usageMetadata",
+        &[
+            Want::value("promptTokenCount", Field::Input),
+            Want::value("toolUsePromptTokenCount", Field::InputByTools),
+            Want::value("cachedContentTokenCount", Field::Cached),
+            Want::value("candidatesTokenCount", Field::Output),
+            Want::value("thoughtsTokenCount", Field::Thoughts),
+        ],
+    ),
+    Want::value("modelVersion", Field::Model),
+    Want::inside("promptFeedback", &[Want::value("blockReason", Field::Blocked)]),
+    Want::value("error", Field::Error),
+];

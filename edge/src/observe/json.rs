@@ -1,0 +1,372 @@
+//! A scanner of JSON that comes in pieces of any size. It keeps where it is, and
+//! of the document only the few values that are wanted: gigabytes take no memory.
+//!
+//! It is lenient (control characters in strings, odd numbers): it must find what
+//! a valid document says, and never mistake one that is unfinished for a whole.
+
+mod complete;
+mod string;
+
+use string::{Escape, Text};
+
+/// As `serde_json`; what is deeper is not read any more.
+const MAX_DEPTH: u8 = 127;
+
+/// How deep anything wanted may lie.
+const MAX_PATH: usize = 8;
+
+/// A value that is wanted, by where it is: a tree of them is what a scanner looks for.
+#[derive(Debug)]
+pub(crate) struct Want<T: 'static> {
+    /// The key in an object; [`EACH`] for the elements of an array.
+    key: &'static str,
+    /// Under which it is reported; none where only something inside is wanted.
+    tag: Option<T>,
+    inner: &'static [Want<T>],
+}
+
+/// The key that stands for every element of an array.
+pub(crate) const EACH: &str = "[]";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// None when it is no whole number that fits.
+    Number(Option<u64>),
+    /// Unescaped, and cut where it is longer than what is kept. May not be UTF-8.
+    Text(&'a [u8]),
+    /// An object or an array begins.
+    Object,
+    Array,
+    /// It ends.
+    End,
+}
+
+/// What a document ends in, or an unfinished one waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expect {
+    /// After a colon, after a comma in an array, and at the start.
+    Value,
+    ElementOrEnd,
+    KeyOrEnd,
+    /// After a comma.
+    Key,
+    Colon,
+    CommaOrEnd,
+    /// The document is whole.
+    Nothing,
+    /// This is no JSON, or nested too deep.
+    Broken,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    None,
+    String,
+    Number,
+    /// What is still to come of `true`, `false` or `null`.
+    Literal(&'static [u8], Value<'static>),
+}
+
+#[derive(Debug)]
+pub(crate) struct Scanner<T: 'static> {
+    root: &'static Want<T>,
+    expect: Expect,
+    token: Token,
+    depth: u8,
+    /// Bit n: the container at depth n + 1 is an object.
+    objects: u128,
+    /// What is wanted of each container that is open, the outermost first.
+    path: [Option<&'static Want<T>>; MAX_PATH],
+    /// What is wanted of the value that comes next in an object.
+    next: Option<&'static Want<T>>,
+    text: Text,
+    /// The last character of a number, so far.
+    last: u8,
+    /// Bytes before the piece that is being read.
+    offset: u64,
+}
+
+impl<T: Copy + 'static> Want<T> {
+    pub(crate) const fn value(key: &'static str, tag: T) -> Self {
+        Self { key, tag: Some(tag), inner: &[] }
+    }
+
+    pub(crate) const fn inside(key: &'static str, inner: &'static [Self]) -> Self {
+        Self { key, tag: None, inner }
+    }
+
+    /// Reported itself, too: that it begins and ends, or what it is instead.
+    pub(crate) const fn both(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
+        Self { key, tag: Some(tag), inner }
+    }
+
+    fn find(&'static self, key: &[u8]) -> Option<&'static Self> {
+        self.inner.iter().find(|want| want.key.as_bytes() == key)
+    }
+}
+
+impl<T: Copy + 'static> Scanner<T> {
+    pub(crate) fn new(root: &'static Want<T>) -> Self {
+        Self {
+            root,
+            expect: Expect::Value,
+            token: Token::None,
+            depth: 0,
+            objects: 0,
+            path: [None; MAX_PATH],
+            next: None,
+            text: Text::default(),
+            last: 0,
+            offset: 0,
+        }
+    }
+
+    /// For the next document.
+    pub(crate) fn restart(&mut self) {
+        self.expect = Expect::Value;
+        self.token = Token::None;
+        self.depth = 0;
+        self.offset = 0;
+    }
+
+    /// Nothing of a document was there yet, white space aside.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.expect == Expect::Value && self.token == Token::None && self.depth == 0
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        // A number ends only by what follows it.
+        self.expect == Expect::Nothing || (self.depth == 0 && self.token == Token::Number)
+    }
+
+    pub(crate) fn is_broken(&self) -> bool {
+        self.expect == Expect::Broken
+    }
+
+    /// Reads on. `found` is told of each wanted value: its tag, what it is, and at
+    /// which byte of the document it ends, or, for what it contains, begins.
+    pub(crate) fn feed(&mut self, bytes: &[u8], found: &mut impl FnMut(T, Value<'_>, u64)) {
+        let mut at = 0;
+        while at < bytes.len() && self.expect != Expect::Broken {
+            at = match self.token {
+                Token::None => self.structure(bytes, at, found),
+                Token::String => self.string(bytes, at, found),
+                Token::Number => self.number(bytes, at, found),
+                Token::Literal(rest, value) => self.literal(bytes, at, rest, value, found),
+            };
+        }
+        self.offset = self.offset.saturating_add(bytes.len() as u64);
+    }
+
+    /// What lies between strings and numbers.
+    #[inline]
+    fn structure(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
+        let mut at = from;
+        while let Some(&byte) = bytes.get(at) {
+            at += 1;
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => {}
+                b'"' => {
+                    if self.begin_string() {
+                        return self.string(bytes, at, found);
+                    }
+                    return at;
+                }
+                b':' if self.expect == Expect::Colon => self.expect = Expect::Value,
+                b',' if self.expect == Expect::CommaOrEnd => {
+                    self.expect = if self.is_in_object() { Expect::Key } else { Expect::Value };
+                }
+                b'{' | b'[' if self.takes_value() => self.open(byte == b'{', self.position(at - 1), found),
+                b'}' | b']' if self.takes_end(byte == b'}') => self.close(self.position(at - 1), found),
+                b'-' | b'0'..=b'9' if self.takes_value() => {
+                    self.token = Token::Number;
+                    self.text.begin(self.wanted().is_some_and(|want| want.tag.is_some()));
+                    return at - 1;
+                }
+                b't' if self.takes_value() => self.token = Token::Literal(b"rue", Value::Bool(true)),
+                b'f' if self.takes_value() => self.token = Token::Literal(b"alse", Value::Bool(false)),
+                b'n' if self.takes_value() => self.token = Token::Literal(b"ull", Value::Null),
+                _ => self.expect = Expect::Broken,
+            }
+            if self.token != Token::None || self.expect == Expect::Broken {
+                return at;
+            }
+        }
+        at
+    }
+
+    fn begin_string(&mut self) -> bool {
+        let is_kept = match self.expect {
+            Expect::Key | Expect::KeyOrEnd => self.container().is_some_and(|want| !want.inner.is_empty()),
+            Expect::Value | Expect::ElementOrEnd => self.wanted().is_some_and(|want| want.tag.is_some()),
+            Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken => {
+                self.expect = Expect::Broken;
+                return false;
+            }
+        };
+        self.text.begin(is_kept);
+        self.token = Token::String;
+        true
+    }
+
+    fn string(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
+        let Some(end) = self.text.feed(bytes, from) else {
+            if self.text.escape == Escape::Wrong {
+                self.expect = Expect::Broken;
+            }
+            return bytes.len();
+        };
+        self.token = Token::None;
+        if matches!(self.expect, Expect::Key | Expect::KeyOrEnd) {
+            self.next = match self.container() {
+                Some(want) if !want.inner.is_empty() => want.find(self.text.kept()),
+                _ => None,
+            };
+            self.expect = Expect::Colon;
+        } else {
+            if let Some(tag) = self.wanted().and_then(|want| want.tag) {
+                found(tag, Value::Text(self.text.kept()), self.position(end));
+            }
+            self.after_value();
+        }
+        end
+    }
+
+    fn number(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let length = rest
+            .iter()
+            .position(|byte| !matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E'))
+            .unwrap_or(rest.len());
+        let (digits, rest) = rest.split_at(length);
+        self.text.keep(digits);
+        self.last = digits.last().copied().unwrap_or(self.last);
+        let end = from + length;
+        if !rest.is_empty() {
+            self.token = Token::None;
+            if let Some(tag) = self.wanted().and_then(|want| want.tag) {
+                found(tag, Value::Number(whole_number(self.text.kept())), self.position(end));
+            }
+            self.after_value();
+        }
+        end
+    }
+
+    fn literal(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        rest: &'static [u8],
+        value: Value<'static>,
+        found: &mut impl FnMut(T, Value<'_>, u64),
+    ) -> usize {
+        let there = bytes.get(from..).unwrap_or_default();
+        let length = rest.len().min(there.len());
+        let (expected, rest) = rest.split_at(length);
+        if there.get(..length) != Some(expected) {
+            self.expect = Expect::Broken;
+            return from;
+        }
+        let end = from + length;
+        if rest.is_empty() {
+            self.token = Token::None;
+            if let Some(tag) = self.wanted().and_then(|want| want.tag) {
+                found(tag, value, self.position(end));
+            }
+            self.after_value();
+        } else {
+            self.token = Token::Literal(rest, value);
+        }
+        end
+    }
+
+    fn open(&mut self, is_object: bool, position: u64, found: &mut impl FnMut(T, Value<'_>, u64)) {
+        if self.depth == MAX_DEPTH {
+            self.expect = Expect::Broken;
+            return;
+        }
+        let wanted = self.wanted();
+        if let Some(tag) = wanted.and_then(|want| want.tag) {
+            found(tag, if is_object { Value::Object } else { Value::Array }, position);
+        }
+        if let Some(place) = self.path.get_mut(usize::from(self.depth)) {
+            *place = wanted;
+        }
+        let bit = 1 << self.depth;
+        self.objects = if is_object { self.objects | bit } else { self.objects & !bit };
+        self.depth += 1;
+        self.expect = if is_object { Expect::KeyOrEnd } else { Expect::ElementOrEnd };
+    }
+
+    fn close(&mut self, position: u64, found: &mut impl FnMut(T, Value<'_>, u64)) {
+        if let Some(tag) = self.container().and_then(|want| want.tag) {
+            found(tag, Value::End, position);
+        }
+        self.depth -= 1;
+        self.after_value();
+    }
+
+    fn after_value(&mut self) {
+        self.expect = if self.depth == 0 { Expect::Nothing } else { Expect::CommaOrEnd };
+    }
+
+    fn takes_value(&self) -> bool {
+        matches!(self.expect, Expect::Value | Expect::ElementOrEnd)
+    }
+
+    /// Whether the innermost container may end here, and is of this kind.
+    fn takes_end(&self, is_object: bool) -> bool {
+        match self.expect {
+            Expect::KeyOrEnd => is_object,
+            Expect::ElementOrEnd => !is_object,
+            Expect::CommaOrEnd => self.is_in_object() == is_object,
+            Expect::Value | Expect::Key | Expect::Colon | Expect::Nothing | Expect::Broken => false,
+        }
+    }
+
+    fn is_in_object(&self) -> bool {
+        self.depth > 0 && self.objects >> (self.depth - 1) & 1 == 1
+    }
+
+    /// What is wanted of the container that is open.
+    fn container(&self) -> Option<&'static Want<T>> {
+        let index = usize::from(self.depth).checked_sub(1)?;
+        *self.path.get(index)?
+    }
+
+    /// What is wanted of the value that begins or has just ended here.
+    fn wanted(&self) -> Option<&'static Want<T>> {
+        if self.depth == 0 {
+            Some(self.root)
+        } else if self.is_in_object() {
+            self.next
+        } else {
+            self.container()?.inner.iter().find(|want| want.key == EACH)
+        }
+    }
+
+    fn position(&self, at: usize) -> u64 {
+        self.offset.saturating_add(at as u64)
+    }
+}
+
+/// Also `12.0` and `1.2e1`, which some serializers write.
+fn whole_number(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    if let Ok(number) = text.parse() {
+        return Some(number);
+    }
+    let number: f64 = text.parse().ok()?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::float_cmp,
+        reason = "whole and within the range in which doubles are exact"
+    )]
+    (number.trunc() == number && (0.0..9e15).contains(&number)).then_some(number as u64)
+}
+
+#[cfg(test)]
+mod tests;

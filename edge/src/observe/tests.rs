@@ -1,0 +1,546 @@
+use super::*;
+use proptest::prelude::*;
+use serde_json::Value;
+
+/// After the providers' documentation, by hand.
+const CHAT: &str = include_str!("captures/openai-chat.sse");
+const RESPONSES: &str = include_str!("captures/openai-responses.sse");
+const MESSAGES: &str = include_str!("captures/anthropic.sse");
+const GEMINI: &str = include_str!("captures/gemini.sse");
+const GEMINI_ARRAY: &str = include_str!("captures/gemini-array.json");
+const OPENROUTER: &str = include_str!("captures/openrouter.sse");
+const COHERE: &str = include_str!("captures/cohere.sse");
+
+const SSE: &str = "text/event-stream; charset=utf-8";
+const JSON: &str = "application/json";
+
+/// A body and where it comes from.
+#[derive(Clone, Copy, Debug)]
+struct Answer<'a> {
+    api: Api,
+    endpoint: &'a str,
+    content_type: &'a str,
+    body: &'a str,
+}
+
+const STREAMS: [Answer<'_>; 6] = [
+    answer(Api::OpenAi, "/v1/chat/completions", SSE, CHAT),
+    answer(Api::OpenAi, "/v1/responses", SSE, RESPONSES),
+    answer(Api::Anthropic, "/v1/messages", SSE, MESSAGES),
+    answer(Api::Gemini, "/v1beta/models/g:streamGenerateContent", "text/event-stream", GEMINI),
+    answer(Api::Gemini, "/v1beta/models/g:streamGenerateContent", JSON, GEMINI_ARRAY),
+    answer(Api::OpenAi, "/v2/chat", SSE, COHERE),
+];
+
+const fn answer<'a>(api: Api, endpoint: &'a str, content_type: &'a str, body: &'a str) -> Answer<'a> {
+    Answer { api, endpoint, content_type, body }
+}
+
+fn chat(body: &str) -> Answer<'_> {
+    answer(Api::OpenAi, "/v1/chat/completions", SSE, body)
+}
+
+impl Answer<'_> {
+    fn observer(&self) -> Observer {
+        Observer::new(self.api, self.endpoint, 200, self.content_type)
+    }
+
+    fn observe(&self, end: End) -> Observed {
+        let mut reader = self.observer();
+        reader.feed(self.body.as_bytes());
+        reader.end(end)
+    }
+
+    fn cut(&self, length: usize) -> Self {
+        Self { body: &self.body[..length], ..*self }
+    }
+}
+
+fn usage(input: u64, output: u64, cached: Option<u64>, reasoning: Option<u64>) -> Usage {
+    Usage {
+        input_tokens: Some(input),
+        output_tokens: Some(output),
+        cached_input_tokens: cached,
+        reasoning_tokens: reasoning,
+    }
+}
+
+#[test]
+fn what_each_provider_says_at_the_end_of_its_stream() {
+    let expected = [
+        (Some("gpt-4o-2024-08-06"), usage(2006, 300, Some(1920), Some(192))),
+        (Some("gpt-4o-2024-08-06"), usage(37, 11, Some(5), Some(2))),
+        (Some("claude-sonnet-4-5-20250929"), usage(1125, 15, Some(1000), None)),
+        (Some("gemini-2.5-flash"), usage(8, 30, Some(3), Some(21))),
+        (Some("gemini-2.5-flash"), usage(12, 30, None, Some(21))),
+        (None, usage(3, 9, None, None)),
+    ];
+    for (stream, (model, usage)) in STREAMS.iter().zip(expected) {
+        let mut reader = stream.observer();
+        assert!(reader.is_stream());
+        reader.feed(stream.body.as_bytes());
+        assert!(reader.is_stream() && reader.has_ended(), "{}", stream.endpoint);
+        let observed = reader.end(End::Clean);
+        assert_eq!(
+            observed,
+            Observed {
+                model: model.map(str::to_owned),
+                usage,
+                usage_source: UsageSource::Reported,
+                completion: Completion::Complete,
+                error_code: None,
+                error_frame: None,
+                must_abort: false,
+            }
+        );
+        // At its end nothing can go wrong with it any more.
+        for end in [End::Cut, End::Stalled, End::Overran, End::ClientLeft] {
+            assert_eq!(stream.observe(end), observed, "{} {end:?}", stream.endpoint);
+        }
+    }
+}
+
+#[test]
+fn plain_answers() {
+    let cases = [
+        (
+            Api::OpenAi,
+            "/v1/chat/completions",
+            r#"{"id":"c","model":"gpt-4o","choices":[{"index":0,"message":{"role":"assistant","content":"{\"usage\":{}}"},
+                "finish_reason":"stop"}],"usage":{"prompt_tokens":19,"completion_tokens":10,"total_tokens":29,
+                "prompt_tokens_details":{"cached_tokens":4},"completion_tokens_details":{"reasoning_tokens":7}}}"#,
+            "gpt-4o",
+            usage(19, 10, Some(4), Some(7)),
+        ),
+        (
+            Api::OpenAi,
+            "/v1/embeddings",
+            r#"{"object":"list","data":[{"object":"embedding","embedding":[0.0023,-0.0093e-5],"index":0}],
+                "model":"text-embedding-3-small","usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+            "text-embedding-3-small",
+            Usage { input_tokens: Some(8), ..Usage::default() },
+        ),
+        (
+            Api::OpenAi,
+            "/v1/responses",
+            r#"{"id":"resp_1","model":"gpt-4.1","status":"completed","usage":{"input_tokens":36,"output_tokens":87,
+                "input_tokens_details":{"cached_tokens":0},"output_tokens_details":{"reasoning_tokens":0}}}"#,
+            "gpt-4.1",
+            usage(36, 87, Some(0), Some(0)),
+        ),
+        (
+            Api::Anthropic,
+            "/v1/messages",
+            r#"{"id":"msg_1","type":"message","model":"claude-opus-4-1","content":[{"type":"text","text":"Hi"}],
+                "stop_reason":"end_turn","usage":{"input_tokens":10,"cache_creation_input_tokens":2,
+                "cache_read_input_tokens":3,"output_tokens":25}}"#,
+            "claude-opus-4-1",
+            usage(15, 25, Some(3), None),
+        ),
+        (
+            Api::Gemini,
+            "/v1beta/models/gemini:generateContent",
+            r#"{"candidates":[{"content":{"parts":[{"text":"Hi"}]},"finishReason":"STOP"}],"modelVersion":"gemini-2.5-pro",
+                "usageMetadata":{"promptTokenCount":4,"candidatesTokenCount":5,"thoughtsTokenCount":6}}"#,
+            "gemini-2.5-pro",
+            usage(4, 11, None, Some(6)),
+        ),
+    ];
+    for (api, endpoint, body, model, usage) in cases {
+        let answer = answer(api, endpoint, JSON, body);
+        assert!(!answer.observer().is_stream());
+        let observed = answer.observe(End::Clean);
+        assert_eq!((observed.model.as_deref(), observed.usage), (Some(model), usage), "{endpoint}");
+        assert_eq!(observed.completion, Completion::Complete);
+        // Shorter than it said, however whole it looks; and in the middle, however HTTP sees it.
+        for observed in [answer.observe(End::Cut), answer.cut(body.len() - 1).observe(End::Clean)] {
+            assert_eq!(observed.completion, Completion::Truncated);
+            assert_eq!(observed.error_code, Some("upstream_error"));
+            assert!(observed.must_abort && observed.error_frame.is_none());
+        }
+        assert_eq!(answer.cut(40).observe(End::ClientLeft).completion, Completion::Aborted);
+        assert_eq!(answer.cut(40).observe(End::Stalled).error_code, Some("upstream_timeout"));
+    }
+}
+
+#[test]
+fn a_clean_end_after_a_finish_reason_is_complete_without_done() {
+    let finished = CHAT.find("data: {\"id\":\"chatcmpl-9nQ\",\"object\":\"chat.completion.chunk\",\"created\":1721075653,\"model\":\"gpt-4o-2024-08-06\",\"service_tier\":\"default\",\"system_fingerprint\":\"fp_18cc0f1fa0\",\"choices\":[],").unwrap();
+    let stream = chat(&CHAT[..finished]);
+    assert_eq!(stream.observe(End::Clean).completion, Completion::Complete);
+    assert_eq!(stream.observe(End::Cut).completion, Completion::Truncated);
+    assert_eq!(stream.observe(End::ClientLeft).completion, Completion::Aborted);
+    let mut reader = stream.observer();
+    reader.feed(stream.body.as_bytes());
+    assert!(!reader.has_ended());
+    // Nor is it, where one of two choices has none, a frame is broken, or one has begun.
+    let choice = |index, finish| {
+        format!("data: {{\"choices\":[{{\"finish_reason\":{finish},\"index\":{index}}}]}}\n\n")
+    };
+    let two = [choice(0, "\"stop\""), choice(1, "null")].concat();
+    assert_eq!(chat(&two).observe(End::Clean).completion, Completion::Truncated);
+    let both = format!("{two}{}", choice(1, "\"length\""));
+    assert_eq!(chat(&both).observe(End::Clean).completion, Completion::Complete);
+    for more in ["data: {\"choices\":[}\n\n", "data: nonsense\n\n", "data: {\"cho", "data: [DON"] {
+        assert_eq!(
+            chat(&format!("{both}{more}")).observe(End::Clean).completion,
+            Completion::Truncated,
+            "{more}"
+        );
+    }
+}
+
+#[test]
+fn errors_that_the_provider_told_are_told_once() {
+    let responses = "event: response.failed\ndata: {\"type\":\"response.failed\",\"response\":{\"model\":\"m\",\"status\":\
+        \"failed\",\"error\":{\"code\":\"server_error\"},\"usage\":{\"input_tokens\":3,\"output_tokens\":1}}}\n\n";
+    let cases = [
+        answer(Api::OpenAi, "/v1/chat/completions", SSE, OPENROUTER),
+        chat("data: {\"error\":{\"message\":\"The server had an error\",\"type\":\"server_error\"}}\n\n"),
+        chat("event: error\ndata: {\"message\":\"odd\"}\n\n"),
+        answer(Api::OpenAi, "/v1/responses", SSE, responses),
+        answer(Api::OpenAi, "/v1/threads/t/runs", SSE, "data: {\"error\":{}}\n\n"),
+        answer(
+            Api::Anthropic,
+            "/v1/messages",
+            SSE,
+            "event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"Overloaded\"}}\n\n",
+        ),
+        answer(
+            Api::Gemini,
+            "/v1beta/models/g:streamGenerateContent",
+            SSE,
+            "data: {\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}\r\n\r\n",
+        ),
+        answer(
+            Api::Gemini,
+            "/v1beta/models/g:streamGenerateContent",
+            JSON,
+            "[{\"error\":{\"code\":503,\"status\":\"UNAVAILABLE\"}}]",
+        ),
+    ];
+    for case in cases {
+        for end in [End::Clean, End::Cut, End::ClientLeft] {
+            let observed = case.observe(end);
+            assert_eq!(observed.completion, Completion::Truncated, "{case:?}");
+            assert_eq!(observed.error_code, Some("upstream_error"));
+            assert_eq!((observed.error_frame, observed.must_abort), (None, false));
+        }
+    }
+    assert_eq!(
+        answer(Api::OpenAi, "/v1/responses", SSE, responses).observe(End::Clean).usage.input_tokens,
+        Some(3)
+    );
+}
+
+#[test]
+fn an_error_with_its_own_status_is_an_answer() {
+    for (content_type, body) in [
+        (JSON, "{\"error\":{\"message\":\"x\"}}"),
+        (JSON, "[{\"error\":{}}]"),
+        (SSE, "data: {\"error\":{}}\n\n"),
+        ("text/html", "<p>"),
+        (JSON, ""),
+    ] {
+        for endpoint in ["/v1/chat/completions", "/v1beta/models/g:streamGenerateContent"] {
+            let api = if endpoint.contains("beta") { Api::Gemini } else { Api::OpenAi };
+            let mut reader = Observer::new(api, endpoint, 429, content_type);
+            reader.feed(body.as_bytes());
+            let observed = reader.end(End::Clean);
+            assert_eq!(observed.completion, Completion::Complete, "{endpoint} {body}");
+            assert_eq!(observed.error_frame, None);
+        }
+    }
+}
+
+#[test]
+fn streams_whose_end_is_not_known_end_as_http_says() {
+    let speech = answer(Api::OpenAi, "/v1/audio/speech", SSE, "data: {\"type\":\"speech.audio.delta\"}\n\n");
+    assert_eq!(speech.observe(End::Clean).completion, Completion::Complete);
+    assert_eq!(speech.observe(End::Cut).completion, Completion::Truncated);
+    let audio = answer(Api::OpenAi, "/v1/audio/speech", "audio/mpeg", "{\"usage\":{\"prompt_tokens\":1}}");
+    let observed = audio.observe(End::Clean);
+    assert_eq!((observed.completion, observed.usage_source), (Completion::Complete, UsageSource::None));
+    assert!(audio.observe(End::Cut).must_abort);
+}
+
+#[test]
+fn content_goes_before_its_type() {
+    for content_type in ["application/json", "text/plain", ""] {
+        let stream = answer(Api::OpenAi, "/v1/chat/completions", content_type, CHAT);
+        let mut reader = stream.observer();
+        assert!(!reader.is_stream());
+        reader.feed(CHAT.as_bytes());
+        assert!(reader.is_stream() && reader.has_ended());
+        assert_eq!(reader.end(End::Clean), chat(CHAT).observe(End::Clean));
+    }
+    let plain = chat("{\"model\":\"m\",\"usage\":{\"prompt_tokens\":1}}");
+    let observed = plain.observe(End::Clean);
+    assert_eq!((observed.completion, observed.usage.input_tokens), (Completion::Complete, Some(1)));
+    // Compressed in spite of `identity`: nothing can be said of it, nor written into it.
+    let mut reader = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
+    reader.feed(&[0x1f, 0x8b, 8, 0, 0]);
+    assert_eq!(reader.end(End::Clean).completion, Completion::Complete);
+    let gemini = Answer { content_type: JSON, ..STREAMS[3] };
+    assert_eq!(gemini.observe(End::Clean), STREAMS[3].observe(End::Clean));
+}
+
+#[test]
+fn line_ends_comments_and_marks_of_every_kind() {
+    let expected = chat(CHAT).observe(End::Clean);
+    let commented = format!(": hello\n\nretry: 10\nid: 7\n\n{}", CHAT.replace("data: ", ": x\nid: 8\ndata:"));
+    for body in [
+        CHAT.replace('\n', "\r\n"),
+        CHAT.replace('\n', "\r"),
+        format!("\u{feff}{CHAT}"),
+        commented,
+        CHAT.replace(",\"choices\"", ",\ndata: \"choices\""),
+        format!("{CHAT}: more\n\n"),
+        CHAT.trim_end().to_owned(),
+        CHAT.replace("data: [DONE]", "data:   [DONE] "),
+    ] {
+        assert_eq!(chat(&body).observe(End::Clean), expected, "{body}");
+    }
+    assert_eq!(chat("").observe(End::Clean).completion, Completion::Truncated);
+    assert_eq!(chat(": only\n\n").observe(End::Clean).completion, Completion::Truncated);
+}
+
+/// What a reader makes of a stream: the data of each frame that it is shown, and
+/// which frames are named errors.
+fn read_events(body: &str) -> Vec<(bool, String)> {
+    let body = body.replace("\r\n", "\n").replace('\r', "\n");
+    let (mut frames, mut data, mut is_error) = (Vec::new(), Vec::new(), false);
+    for line in body.split('\n') {
+        if line.is_empty() {
+            if !data.is_empty() {
+                frames.push((is_error, data.join("\n")));
+            }
+            data.clear();
+            is_error = false;
+        } else if let Some(value) = line.strip_prefix("data:") {
+            data.push(value.strip_prefix(' ').unwrap_or(value).to_owned());
+        } else if let Some(value) = line.strip_prefix("event:") {
+            is_error = value.trim() == "error";
+        }
+    }
+    assert!(data.is_empty(), "the last frame ends");
+    frames
+}
+
+/// Cut anywhere, what follows makes a stream of which every frame is JSON, whose
+/// last one is the error, and which shows no text that the whole would not show.
+#[test]
+fn a_stream_cut_anywhere_ends_in_a_clear_error() {
+    for stream in STREAMS {
+        for newline in ["\n", "\r\n", "\r"] {
+            if stream.content_type == JSON && newline != "\n" {
+                continue;
+            }
+            let body = stream.body.replace("\r\n", "\n").replace('\n', newline);
+            let stream = Answer { body: &body, ..stream };
+            for length in (0..body.len()).filter(|&length| body.is_char_boundary(length)) {
+                let observed = stream.cut(length).observe(End::Cut);
+                if observed.completion == Completion::Complete {
+                    continue;
+                }
+                let what = format!("{} {length} {:?}", stream.endpoint, observed.error_frame);
+                assert_eq!(observed.error_code, Some("upstream_error"), "{what}");
+                let whole = format!("{}{}", &body[..length], observed.error_frame.expect(&what));
+                if stream.content_type == JSON {
+                    let elements: Vec<Value> = serde_json::from_str(&whole).expect(&what);
+                    assert_eq!(elements.last().unwrap()["error"]["code"], 502, "{what}");
+                    continue;
+                }
+                let frames = read_events(&whole);
+                let is_named = matches!(stream.endpoint, "/v1/messages" | "/v1/responses");
+                let mut errors = 0;
+                for (is_error, data) in &frames {
+                    if data.starts_with('[') {
+                        continue;
+                    }
+                    let value: Value = serde_json::from_str(data).expect(&what);
+                    let has_error = value["error"].is_object();
+                    assert_eq!(has_error && is_named, *is_error, "{what}");
+                    errors += usize::from(has_error);
+                    if has_error {
+                        assert!(value["choices"].as_array().is_none_or(Vec::is_empty), "{what}");
+                        assert!(value["candidates"].as_array().is_none_or(Vec::is_empty), "{what}");
+                        assert!(!is_named || value["type"] == "error", "{what}");
+                        assert!(value["error"]["message"].as_str().unwrap().contains("broke"), "{what}");
+                    }
+                }
+                assert!((1..=2).contains(&errors), "{what}");
+                let (_, last) = frames.last().unwrap();
+                assert!(
+                    serde_json::from_str::<Value>(last).is_ok_and(|last| last["error"].is_object()),
+                    "{what}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stall_says_that_it_was_one() {
+    let observed = chat("data: {\"choices\":[{\"delta\":{\"content\":\"Hel").observe(End::Stalled);
+    assert_eq!(observed.error_code, Some("upstream_timeout"));
+    let frame = observed.error_frame.unwrap();
+    assert!(frame.starts_with("\"}}],\"choices\":[],\"error\":{"), "{frame}");
+    assert!(frame.contains("upstream_timeout") && frame.contains("stalled"), "{frame}");
+    let observed =
+        STREAMS[1].cut(RESPONSES.find("event: response.output_text.delta").unwrap()).observe(End::Overran);
+    let frame = observed.error_frame.unwrap();
+    assert!(frame.starts_with("event: error\ndata: {"), "{frame}");
+    assert!(frame.contains("\"sequence_number\":2"), "{frame}");
+}
+
+#[test]
+fn a_truncated_message_reports_no_output() {
+    let cut = STREAMS[2].cut(MESSAGES.find("event: message_delta").unwrap());
+    let usage = cut.observe(End::Cut).usage;
+    assert_eq!((usage.input_tokens, usage.output_tokens), (Some(1125), None));
+}
+
+#[test]
+fn hostile_answers() {
+    let deep = "[".repeat(100_000);
+    let many = "data: {\"choices\":[{\"index\":99999999999999999999}]}\n\n".repeat(1_000);
+    for body in [
+        format!("data: {deep}\n\n"),
+        format!("data: {{\"a\":{deep}"),
+        many,
+        "data: {\"usage\":{\"prompt_tokens\":1e999,\"completion_tokens\":-5}}\n\n".to_owned(),
+        "data: {\"usage\":{\"prompt_tokens\":18446744073709551615,\"completion_tokens\":99999999999999999999999}}\n\n".to_owned(),
+        "\0\0\0".to_owned(),
+        "data: \0{\0}\n\n".to_owned(),
+        ":".repeat(1_000_000),
+        ": x\n".repeat(100_000),
+        "\r\n".repeat(100_000),
+        "data\n".repeat(100_000),
+        "data: \"\\ud800\\ud800\\u12".to_owned(),
+    ] {
+        for stream in STREAMS {
+            let observed = Answer { body: &body, ..stream }.observe(End::Clean);
+            assert!(!observed.usage.is_known());
+        }
+    }
+    let model = format!("data: {{\"model\":\"a\\u0000{}\"}}\n\n", "é".repeat(100_000));
+    let model = chat(&model).observe(End::Clean).model.unwrap();
+    assert!(
+        model.len() <= shared::event::MAX_TEXT_LEN && model.starts_with("aé") && !model.contains('\0'),
+        "{model}"
+    );
+}
+
+/// The state is of one size, and what grows in it is bounded: the model's name.
+#[test]
+fn memory_is_bounded() {
+    assert!(size_of::<Observer>() < 1_024, "{}", size_of::<Observer>());
+    let mut reader = Observer::new(Api::OpenAi, "/v1/chat/completions", 200, SSE);
+    reader.feed(b"data: {\"choices\":[{\"delta\":{\"content\":\"");
+    let piece = vec![b'x'; 1 << 20];
+    for _ in 0..10 {
+        reader.feed(&piece);
+    }
+    reader.feed(b"\"},\"finish_reason\":\"stop\"}],\"usage\":{\"completion_tokens\":7}}\n\n");
+    let observed = reader.end(End::Clean);
+    assert_eq!((observed.completion, observed.usage.output_tokens), (Completion::Complete, Some(7)));
+}
+
+fn ends() -> impl Strategy<Value = End> {
+    prop_oneof![
+        Just(End::Clean),
+        Just(End::Cut),
+        Just(End::Stalled),
+        Just(End::Overran),
+        Just(End::ClientLeft)
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_split_gives_the_same(
+        at in 0..STREAMS.len(),
+        length in any::<prop::sample::Index>(),
+        sizes in prop::collection::vec(1_usize..80, 1..12),
+        newline in prop_oneof![Just("\n"), Just("\r\n"), Just("\r")],
+        end in ends(),
+    ) {
+        let body = STREAMS[at].body.replace("\r\n", "\n").replace('\n', newline);
+        let body = &body.as_bytes()[..length.index(body.len() + 1)];
+        let mut whole = STREAMS[at].observer();
+        whole.feed(body);
+        let mut split = STREAMS[at].observer();
+        let mut rest = body;
+        for size in sizes.iter().cycle() {
+            let (piece, after) = rest.split_at((*size).min(rest.len()));
+            split.feed(piece);
+            rest = after;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        prop_assert_eq!(whole.has_ended(), split.has_ended());
+        prop_assert_eq!(whole.is_stream(), split.is_stream());
+        prop_assert_eq!(whole.end(end), split.end(end));
+    }
+
+    #[test]
+    fn any_bytes_in_any_split_give_the_same(
+        body in prop::collection::vec(
+            prop_oneof![
+                Just(b"data: ".to_vec()), Just(b"\n".to_vec()), Just(b"\r".to_vec()), Just(b"event: error".to_vec()),
+                Just(b"[DONE]".to_vec()), Just(b"{\"choices\":[{\"finish_reason\":\"stop\"}]}".to_vec()),
+                Just(b"{\"usage\":{\"prompt_tokens\":".to_vec()), Just(b"12".to_vec()), Just(b"}}".to_vec()),
+                Just(b"\"".to_vec()), Just(b"\\".to_vec()), Just(b"[".to_vec()), Just(b",".to_vec()),
+                prop::collection::vec(any::<u8>(), 0..8),
+            ],
+            0..24,
+        ),
+        at in 0..STREAMS.len(),
+        size in 1_usize..6,
+        end in ends(),
+    ) {
+        let body = body.concat();
+        let mut whole = STREAMS[at].observer();
+        whole.feed(&body);
+        let mut split = STREAMS[at].observer();
+        body.chunks(size).for_each(|piece| split.feed(piece));
+        prop_assert_eq!(whole.end(end), split.end(end));
+    }
+}
+
+/// `cargo test --release -p edge --no-default-features observe::tests::speed -- --ignored --nocapture`
+#[test]
+#[ignore = "measures"]
+#[expect(clippy::disallowed_methods, reason = "it measures time")]
+fn speed() {
+    let frames: Vec<&str> = CHAT.split_inclusive("\n\n").collect();
+    let (delta, tail) = (frames[1], frames[2..].concat());
+    for (name, pieces) in [
+        ("a piece each", vec![delta; 200]),
+        ("64 KiB pieces", vec![Box::leak(delta.repeat(170).into_boxed_str()) as &str; 2]),
+    ] {
+        let rounds = 2_000_u32;
+        let start = std::time::Instant::now();
+        for _ in 0..rounds {
+            let mut reader = chat("").observer();
+            for piece in &pieces {
+                reader.feed(piece.as_bytes());
+            }
+            reader.feed(tail.as_bytes());
+            assert_eq!(reader.end(End::Clean).completion, Completion::Complete);
+        }
+        let taken = start.elapsed() / rounds;
+        let bytes: usize = pieces.iter().map(|piece| piece.len()).sum();
+        let chunks = u32::try_from(bytes / delta.len()).unwrap();
+        println!(
+            "{name}: {taken:?} a stream of {chunks} chunks, {:?} a chunk of {} bytes, {} MB/s",
+            taken / chunks,
+            delta.len(),
+            u128::try_from(bytes).unwrap() * 1_000 / taken.as_nanos()
+        );
+    }
+}

@@ -1,0 +1,297 @@
+//! Requests that are under way upstream: what JavaScript tells of each, and the
+//! event that it ends in.
+
+use super::events;
+use super::glue::exchange as glue;
+use super::isolate::{self, Host};
+use crate::event::{Draft, Passed};
+use crate::observe::strip::Strip;
+use crate::observe::{End, Observer, request};
+use crate::refusal::Refusal;
+use crate::route::Plan;
+use js_sys::Uint8Array;
+use shared::event::{Attempt, Outcome};
+use shared::id::UnixMs;
+use shared::provider::Api;
+use shared::snapshot::config::StreamUsage;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use uuid::Uuid;
+use wasm_bindgen::prelude::{Closure, JsValue};
+use worker::{Context, Date};
+
+/// How an answer is passed on, in JavaScript's numbers: as it is; piece by piece
+/// through Rust; natively, with a second branch of it for Rust; piece by piece,
+/// with something taken out.
+const NATIVE: u8 = 0;
+const PIECES: u8 = 1;
+const TEE: u8 = 2;
+const FILTER: u8 = 3;
+/// How an answer ended, in JavaScript's numbers: so long that no more was read.
+const LEFT: u8 = 4;
+const UNSEEN: u8 = 5;
+
+/// After its time has run out, an exchange whose end nobody told is ended here:
+/// the runtime has thrown away what went on in it. Milliseconds, as below.
+const SLACK: UnixMs = 60_000;
+/// How often those are looked for.
+const SWEEP_EVERY: UnixMs = 60_000;
+
+pub(super) struct Exchange {
+    context: Rc<Context>,
+    draft: Draft,
+    /// What the attempt will tell.
+    provider: String,
+    credential_id: Uuid,
+    started_at: UnixMs,
+    api: Api,
+    endpoint: String,
+    /// The request asks in JSON: then the answer is read, if it is one.
+    is_json: bool,
+    stream_usage: StreamUsage,
+    observer: Option<Observer>,
+    strip: Option<Strip>,
+    /// By then it has ended, one way or another.
+    ends_by: UnixMs,
+}
+
+#[derive(Default)]
+pub(super) struct Exchanges(RefCell<UnderWay>);
+
+#[derive(Default)]
+struct UnderWay {
+    by_number: BTreeMap<u32, Exchange>,
+    last: u32,
+    swept_at: UnixMs,
+}
+
+impl Exchange {
+    pub(super) fn new(context: Rc<Context>, draft: Draft, plan: &Plan) -> Self {
+        let now = Date::now().as_millis();
+        Self {
+            context,
+            draft,
+            provider: plan.provider.clone(),
+            credential_id: plan.credential_id,
+            started_at: now,
+            api: plan.api,
+            endpoint: plan.endpoint.clone(),
+            is_json: plan.is_json,
+            stream_usage: plan.stream_usage,
+            observer: None,
+            strip: None,
+            ends_by: now + UnixMs::from(plan.timeouts.total_ms) + SLACK,
+        }
+    }
+
+    /// There was no answer to pass on. The edge refused, unless the client was gone.
+    pub(super) fn end_unanswered(mut self, host: &Rc<Host>, outcome: Outcome, refusal: Option<&Refusal>) {
+        // An answer that broke off before anything of it was passed on is told already.
+        if outcome != Outcome::Answered {
+            let attempt = self.attempt(None, outcome);
+            self.draft.attempt(attempt);
+        }
+        let now = Date::now().as_millis();
+        let event = match refusal {
+            Some(refusal) => self.draft.refused(refusal, now),
+            None => self.draft.left(now),
+        };
+        events::record(host, &self.context, event);
+    }
+
+    fn attempt(&self, status: Option<u16>, outcome: Outcome) -> Attempt {
+        let ended_at = Date::now().as_millis();
+        let (provider, credential_id) = (self.provider.clone(), self.credential_id);
+        Attempt { provider, credential_id, started_at: self.started_at, ended_at, status, outcome }
+    }
+
+    /// The body that goes upstream instead, if it is another.
+    fn asked(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        let asked = request::read(self.api, &self.endpoint, body);
+        if let Some(model) = &asked.model {
+            self.draft.model_requested(model);
+        }
+        let tells_unasked = asked.asks_usage || !asked.is_stream || !self.endpoint.ends_with("/completions");
+        let strips = match self.stream_usage {
+            StreamUsage::Leave => return None,
+            _ if tells_unasked || self.api != Api::OpenAi => return None,
+            StreamUsage::Ask => false,
+            StreamUsage::AskAndStrip => true,
+        };
+        let changed = request::with_usage_asked(body)?;
+        self.strip = strips.then(Strip::new);
+        Some(changed)
+    }
+
+    /// How the answer is to be passed on.
+    fn answered(&mut self, status: u16, content_type: &str) -> u8 {
+        let attempt = self.attempt(Some(status), Outcome::Answered);
+        self.draft.answered(status, attempt.ended_at);
+        self.draft.attempt(attempt);
+        if !self.is_json || !is_read(content_type) {
+            return NATIVE;
+        }
+        let observer = Observer::new(self.api, &self.endpoint, status, content_type);
+        let is_stream = observer.is_stream();
+        self.observer = Some(observer);
+        match self.strip {
+            Some(_) if is_stream => FILTER,
+            _ if is_stream => TEE,
+            _ => {
+                self.strip = None;
+                PIECES
+            }
+        }
+    }
+
+    /// A part of the answer's body; what passes of it, if that is another.
+    fn piece(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        if let Some(observer) = &mut self.observer {
+            observer.feed(bytes);
+        }
+        let mut passed = Vec::with_capacity(bytes.len());
+        self.strip.as_mut()?.feed(bytes, &mut passed);
+        Some(passed)
+    }
+
+    /// What is to be done at the end of the answer's body.
+    fn end(self, host: &Rc<Host>, how: u8, mut passed: Passed) -> Ending {
+        let (end, now) = (end(how), Date::now().as_millis());
+        // Of an answer that was not read to its end, it cannot be said whether it is whole.
+        let observed = self.observer.filter(|_| how != UNSEEN).map(|observer| observer.end(end));
+        let ending = match &observed {
+            None => Ending::AsItCame,
+            Some(observed) if observed.must_abort => Ending::Abort,
+            Some(observed) => {
+                let mut rest = self.strip.map(Strip::end).unwrap_or_default();
+                rest.extend_from_slice(observed.error_frame.as_deref().unwrap_or_default().as_bytes());
+                passed.bytes_out += rest.len() as u64;
+                Ending::Close(rest)
+            }
+        };
+        events::record(host, &self.context, self.draft.ended(end, observed, passed, now));
+        ending
+    }
+}
+
+/// Whether an answer of this type may tell of a model: sound and images do not.
+fn is_read(content_type: &str) -> bool {
+    content_type.is_empty() || content_type.starts_with("text/") || content_type.contains("json")
+}
+
+/// What is to be done at the end of an answer's body.
+enum Ending {
+    /// Close it if the upstream did, else abort.
+    AsItCame,
+    /// Send this, and close it.
+    Close(Vec<u8>),
+    /// It must not look whole.
+    Abort,
+}
+
+impl From<Ending> for JsValue {
+    fn from(ending: Ending) -> Self {
+        match ending {
+            Ending::AsItCame => Self::UNDEFINED,
+            Ending::Close(rest) => bytes(&rest),
+            Ending::Abort => Self::FALSE,
+        }
+    }
+}
+
+fn bytes(content: &[u8]) -> JsValue {
+    Uint8Array::from(content).into()
+}
+
+impl Exchanges {
+    /// Its number, from now on.
+    pub(super) fn begin(&self, host: &Rc<Host>, exchange: Exchange) -> u32 {
+        let now = exchange.started_at;
+        let (number, lost) = {
+            let mut under_way = self.0.borrow_mut();
+            under_way.last = under_way.last.checked_add(1).unwrap_or(1);
+            let number = under_way.last;
+            under_way.by_number.insert(number, exchange);
+            (number, under_way.lost(now))
+        };
+        for exchange in lost {
+            exchange.end(host, LEFT, Passed::default());
+        }
+        number
+    }
+
+    pub(super) fn take(&self, number: u32) -> Option<Exchange> {
+        self.0.borrow_mut().by_number.remove(&number)
+    }
+}
+
+impl UnderWay {
+    fn lost(&mut self, now: UnixMs) -> Vec<Exchange> {
+        if now < self.swept_at + SWEEP_EVERY {
+            return Vec::new();
+        }
+        self.swept_at = now;
+        let lost: Vec<u32> = self
+            .by_number
+            .iter()
+            .filter(|(_, exchange)| exchange.ends_by < now)
+            .map(|(number, _)| *number)
+            .collect();
+        lost.iter().filter_map(|number| self.by_number.remove(number)).collect()
+    }
+}
+
+fn with<T>(number: u32, act: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+    let host = isolate::current()?;
+    let mut under_way = host.exchanges.0.borrow_mut();
+    under_way.by_number.get_mut(&number).map(act)
+}
+
+/// Tells JavaScript what to call; once for an isolate.
+pub(super) fn install() {
+    let asked = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, body: Vec<u8>| {
+        let changed = with(number, |exchange| exchange.asked(&body)).flatten();
+        changed.map_or(JsValue::UNDEFINED, |body| bytes(&body))
+    });
+    let answered = Closure::<dyn Fn(u32, u16, String) -> u8>::new(|number, status, content_type: String| {
+        with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(NATIVE)
+    });
+    let piece = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, piece: Vec<u8>| {
+        let passed = with(number, |exchange| exchange.piece(&piece)).flatten();
+        passed.map_or(JsValue::UNDEFINED, |piece| bytes(&piece))
+    });
+    let ended = Closure::<dyn Fn(u32, u8, f64, f64) -> JsValue>::new(|number, how, bytes_in, bytes_out| {
+        let Some(host) = isolate::current() else { return JsValue::UNDEFINED };
+        let passed = Passed { bytes_in: whole(bytes_in), bytes_out: whole(bytes_out) };
+        let ended = host.exchanges.take(number).map(|exchange| exchange.end(&host, how, passed));
+        ended.map_or(JsValue::UNDEFINED, JsValue::from)
+    });
+    glue::install(asked.as_ref(), answered.as_ref(), piece.as_ref(), ended.as_ref());
+    // They live as long as the isolate.
+    asked.forget();
+    answered.forget();
+    piece.forget();
+    ended.forget();
+}
+
+/// In JavaScript's numbers.
+fn end(how: u8) -> End {
+    match how {
+        1 => End::Cut,
+        2 => End::Stalled,
+        3 => End::Overran,
+        LEFT => End::ClientLeft,
+        _ => End::Clean,
+    }
+}
+
+/// Of a count that crossed as JavaScript's only kind of number.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "`as` saturates, which is right here"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
+}

@@ -1,0 +1,427 @@
+// What the edge does with JavaScript's requests and responses, in as few
+// crossings as it can. Nothing is decided here; lists of headers come from Rust
+// as lines, and an answer goes to the client in the way that Rust says.
+
+// Larger bodies are sent on by a stream of their own, which tells when it is done.
+const SMALL_BODY = 64 * 1024;
+// An answer up to this length is taken in one piece, if it comes in one.
+const SMALL_ANSWER = 64 * 1024;
+// What is read at a time.
+const PIECE = 64 * 1024;
+// A stream beyond this is no longer looked at: who reads for us must not get
+// much further than who reads for the client.
+const MAX_SEEN = 32 * 1024 * 1024;
+// A stream is looked at after so long, then after twice that, up to the last.
+const FIRST_LOOK_MS = 50;
+const LAST_LOOK_MS = 1000;
+// More than that in one look, and the next one comes soon again.
+const MUCH = 256 * 1024;
+// How long a client that does not read may keep us from telling it of an error,
+// and an upstream from telling whose end it was.
+const GRACE_MS = 1000;
+// setTimeout takes no more.
+const MAX_MS = 0x7fffffff;
+
+const BROKEN = "the answer broke off";
+
+// How the passing on of an answer ended, in Rust's numbers.
+const CLEAN = 0;
+const CUT = 1;
+const STALLED = 2;
+const OVERRAN = 3;
+const LEFT = 4;
+const UNSEEN = 5;
+
+// How an answer is passed on, in Rust's numbers: as it is; natively, with a
+// second branch of it for Rust; piece by piece, with something taken out. The
+// rest goes piece by piece through Rust.
+const NATIVE = 0;
+const TEE = 2;
+const FILTER = 3;
+
+// Functions of Rust's: asked, answered, piece, ended.
+let rust;
+
+export function install(asked, answered, piece, ended) {
+  rust = { asked, answered, piece, ended };
+}
+
+// Method, URL, then the name and value of each header, a line each.
+export function head(request) {
+  let text = request.method + "\n" + request.url + "\n";
+  for (const [name, value] of request.headers) text += name + "\n" + value + "\n";
+  return text;
+}
+
+export function answer(status, headers, body) {
+  const response = new Response(body, { status });
+  set(response.headers, headers);
+  return response;
+}
+
+// Sends a request upstream and makes the client's response of the answer; or
+// says in a word why there is none to pass on. `length` is that of the body, if
+// it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
+export async function forward(
+  context, request, exchange, url, withheld, headers, answerWithheld, answerHeaders,
+  firstByteMs, idleMs, totalMs, length, maxBody, isBodyRead,
+) {
+  const x = new Exchange(exchange, request, idleMs, totalMs);
+  if (exchange !== 0) context.waitUntil(new Promise((done) => { x.done = done; }));
+  try {
+    const upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
+    const { status } = upstream;
+    if (isNoAnswer(status)) {
+      await upstream.body?.cancel();
+      return x.isOver(status < 400 ? "redirect" : "unreachable");
+    }
+    return await x.passOn(upstream, (body) => {
+      const response = new Response(body, upstream);
+      const nominated = response.headers.get("connection");
+      if (nominated !== null) remove(response.headers, nominated.replaceAll(",", "\n"));
+      remove(response.headers, answerWithheld);
+      set(response.headers, answerHeaders);
+      return response;
+    });
+  } catch {
+    return x.isOver(x.why());
+  }
+}
+
+class Exchange {
+  constructor(id, request, idleMs, totalMs) {
+    this.id = id;
+    this.idleMs = idleMs;
+    this.abort = new AbortController();
+    // Why it was stopped, if it was.
+    this.how = undefined;
+    this.bytesIn = 0;
+    this.bytesOut = 0;
+    this.upload = undefined;
+    this.isAnswered = false;
+    this.done = undefined;
+    // Of the whole, of the upstream's silence, and of the timer.
+    this.total = Date.now() + totalMs;
+    this.silence = Infinity;
+    this.wakeAt = Infinity;
+    this.timer = undefined;
+    this.look = undefined;
+    this.lookEvery = FIRST_LOOK_MS;
+    if (id !== 0) {
+      request.signal.addEventListener("abort", () => this.stop(LEFT));
+      if (request.signal.aborted) this.stop(LEFT);
+    }
+  }
+
+  async ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead) {
+    this.bytesIn = Math.max(length, 0);
+    const outgoing = isBodyRead
+      ? await this.withBodyRead(request, url)
+      : request.body === null || (length >= 0 && length <= SMALL_BODY)
+        // The client's request is cloned as a whole; its headers are then edited.
+        ? new Request(url, request)
+        : this.withUpload(request, url, length, maxBody);
+    remove(outgoing.headers, withheld);
+    set(outgoing.headers, headers);
+    const answered = fetch(outgoing, { redirect: "manual", signal: this.abort.signal });
+    const { upload } = this;
+    // What a client takes to send a large body is not the upstream's silence.
+    if (upload === undefined) this.expect(firstByteMs);
+    // A body that broke off must not end upstream as if it were whole. But an
+    // upstream that has answered may stop reading: its answer still counts.
+    else upload.done.then(() => { if (!upload.isAnswered) this.expect(firstByteMs); }, () => {
+      upload.failed = true;
+      if (!upload.isAnswered || upload.exceeded) this.abort.abort();
+    });
+    const upstream = await answered;
+    if (upload !== undefined) upload.isAnswered = true;
+    this.silence = Infinity;
+    return upstream;
+  }
+
+  async withBodyRead(request, url) {
+    const body = new Uint8Array(await request.arrayBuffer());
+    this.bytesIn = body.byteLength;
+    const changed = rust.asked(this.id, body);
+    const outgoing = new Request(url, { method: request.method, headers: request.headers, body: changed ?? body });
+    if (changed !== undefined) outgoing.headers.delete("content-length");
+    return outgoing;
+  }
+
+  withUpload(request, url, length, maxBody) {
+    const { method, headers } = request;
+    this.upload = send(request.body, length, maxBody);
+    return new Request(url, { method, headers, body: this.upload.body });
+  }
+
+  // Why there is no answer.
+  why() {
+    if (this.upload?.exceeded) return "too_large";
+    if (this.how === LEFT || this.upload?.failed) return "left";
+    if (this.how !== undefined) return "timeout";
+    return this.isAnswered ? "broken" : "unreachable";
+  }
+
+  // There is nothing to pass on: the rest is Rust's.
+  isOver(word) {
+    this.rest();
+    this.done?.();
+    return word;
+  }
+
+  async passOn(upstream, respond) {
+    const { body, headers } = upstream;
+    if (this.id === 0) {
+      this.rest();
+      return respond(body);
+    }
+    this.isAnswered = true;
+    const mode = rust.answered(this.id, upstream.status, headers.get("content-type") ?? "");
+    const declared = headers.get("content-length");
+    if (body === null || declared === "0") {
+      this.end(CLEAN);
+      this.done();
+      return respond(body);
+    }
+    // What is read here is decoded, and encoded again for the client.
+    const length = declared === null || headers.has("content-encoding") ? -1 : Number(declared);
+    const isFiltered = mode === FILTER;
+    let reader;
+    let first;
+    if (length >= 0 && length <= SMALL_ANSWER && mode !== TEE && !isFiltered) {
+      reader = body.getReader({ mode: "byob" });
+      this.expect(this.idleMs);
+      first = await reader.read(new Uint8Array(length));
+      if (first.value?.byteLength === length) {
+        this.take(first.value, mode);
+        const isBroken = this.end(CLEAN) === false;
+        this.done();
+        return respond(isBroken ? broken(length) : first.value);
+      }
+    }
+    // What something is added to or taken from has no length that is known.
+    const isLengthKept = length >= 0 && mode !== TEE && !isFiltered;
+    const { readable, writable } = isLengthKept ? new FixedLengthStream(length) : new IdentityTransformStream();
+    const response = respond(readable);
+    if (!isLengthKept) response.headers.delete("content-length");
+    this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
+    if (this.how !== undefined) this.tellStopped();
+    if (mode === TEE) this.byTee(body, writable);
+    else if (mode === NATIVE && length >= 0 && reader === undefined) this.natively(body, writable, length);
+    else this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first);
+    return response;
+  }
+
+  // Only its end is seen.
+  async natively(body, writable, length) {
+    const how = await this.pipe(body, writable);
+    if (how === CLEAN) this.bytesOut = length;
+    await this.finish(writable, how);
+  }
+
+  // Each piece is passed on before the next is read: what the client does not
+  // read stays with the upstream.
+  async byPieces(reader, writable, mode, first) {
+    const writer = writable.getWriter();
+    let how = CLEAN;
+    try {
+      for (let buffer, next = first; ; next = undefined) {
+        if (next === undefined) {
+          this.expect(this.idleMs);
+          next = await reader.read(buffer ?? new Uint8Array(PIECE));
+          this.silence = Infinity;
+        }
+        if (next.done) break;
+        const written = writer.write(this.take(next.value, mode)).then(() => true, () => this.stop(LEFT));
+        if (!(await Promise.race([written, this.stopped]))) throw new Error("stopped");
+        buffer = new Uint8Array(next.value.buffer);
+      }
+    } catch {
+      how = CUT;
+    }
+    writer.releaseLock();
+    await this.finish(writable, how);
+  }
+
+  // The client's branch flows natively. The other one is read now and then, in
+  // large pieces: that bounds what it holds, and a read that stays pending is
+  // the upstream's silence. The rest is read when the client's has ended.
+  async byTee(body, writable) {
+    const [clients, ours] = body.tee();
+    const piped = this.pipe(clients, writable);
+    const reader = ours.getReader({ mode: "byob" });
+    let buffer = new Uint8Array(PIECE);
+    let reading;
+    let isLast = false;
+    // Whether the upstream ended it, or it broke; undefined as long as neither.
+    let isWhole;
+    let seen = 0;
+    const read = async () => {
+      for (let isShort = false; isLast || !isShort; ) {
+        const { done, value } = await reader.read(buffer);
+        if (done) {
+          isWhole = true;
+          return;
+        }
+        if (!isLast) this.expect(this.idleMs);
+        this.take(value, TEE);
+        seen += value.byteLength;
+        isShort = value.byteLength < PIECE;
+        buffer = new Uint8Array(value.buffer);
+        if (this.bytesOut > MAX_SEEN) {
+          this.isUnseen = isWhole = true;
+          await reader.cancel();
+          return;
+        }
+      }
+    };
+    const readOn = () => read().catch(() => { isWhole = false; });
+    this.look = () => {
+      this.lookEvery = seen < MUCH ? Math.min(2 * this.lookEvery, LAST_LOOK_MS) : FIRST_LOOK_MS;
+      seen = 0;
+      if (isWhole === undefined) reading ??= readOn().finally(() => { reading = undefined; });
+    };
+    this.silence = Date.now() + this.idleMs;
+    this.setTimer();
+    let how = await piped;
+    this.look = undefined;
+    this.silence = Infinity;
+    isLast = true;
+    const rest = (async () => {
+      await reading;
+      if (isWhole === undefined) await readOn();
+    })();
+    // If it is not the upstream that broke, then it is the client that left,
+    // and the upstream may go on for long.
+    if (how === CUT) await Promise.race([rest, sleep(GRACE_MS)]);
+    if (how === CUT && isWhole !== false) this.stop(LEFT);
+    await rest;
+    if (isWhole === false) how = CUT;
+    await this.finish(writable, how);
+  }
+
+  // Until it has ended; or for as long as it can be told to a client that does
+  // not read.
+  async pipe(body, writable) {
+    const piped = body.pipeTo(writable, { preventClose: true, preventAbort: true }).then(() => CLEAN, () => CUT);
+    const stopped = this.stopped.then(() => sleep(GRACE_MS)).then(() => CUT);
+    return Promise.race([piped, stopped]);
+  }
+
+  // What the client gets of a piece that has come.
+  take(piece, mode) {
+    const passed = mode === NATIVE ? undefined : rust.piece(this.id, piece);
+    const taken = passed ?? piece;
+    this.bytesOut += taken.byteLength;
+    return taken;
+  }
+
+  // A stream that broke ends with an error in the provider's own form, which
+  // Rust gives; where there is none, it must not end as if it were whole.
+  async finish(writable, how) {
+    how = this.how ?? how;
+    const rest = this.end(how === CLEAN && this.isUnseen ? UNSEEN : how);
+    try {
+      const writer = writable.getWriter();
+      if (rest?.byteLength > 0) await writer.write(rest);
+      if (rest === undefined ? how === CLEAN : rest !== false) await writer.close();
+      else await writer.abort(new Error(BROKEN));
+    } catch {
+      // The client has left, or does not read.
+    }
+    this.done();
+  }
+
+  end(how) {
+    this.rest();
+    return rust.ended(this.id, how, this.upload?.length ?? this.bytesIn, this.bytesOut);
+  }
+
+  stop(how) {
+    if (this.how !== undefined) return;
+    this.how = how;
+    this.abort.abort();
+    this.tellStopped?.();
+  }
+
+  // From now on the upstream is expected to say something within `ms`.
+  expect(ms) {
+    this.silence = Date.now() + ms;
+    if (this.silence < this.wakeAt) this.setTimer();
+  }
+
+  setTimer() {
+    clearTimeout(this.timer);
+    const now = Date.now();
+    this.wakeAt = Math.min(this.total, this.silence, this.look === undefined ? Infinity : now + this.lookEvery);
+    this.timer = setTimeout(() => this.wake(), Math.min(this.wakeAt - now, MAX_MS));
+  }
+
+  wake() {
+    const now = Date.now();
+    if (now >= this.total) return this.stop(OVERRAN);
+    if (now >= this.silence) return this.stop(STALLED);
+    this.look?.();
+    this.setTimer();
+  }
+
+  rest() {
+    clearTimeout(this.timer);
+    this.wakeAt = -Infinity;
+  }
+}
+
+// A redirect is not followed, nor told: the client would take its token there.
+// 520 to 526 and 530 are Cloudflare's own words for an origin it cannot reach.
+function isNoAnswer(status) {
+  return (status >= 300 && status < 400 && status !== 304) || (status >= 520 && status <= 526) || status === 530;
+}
+
+// A body that does not come to its end.
+function broken(length) {
+  const { readable, writable } = new FixedLengthStream(length);
+  writable.abort(new Error(BROKEN)).catch(() => {});
+  return readable;
+}
+
+function sleep(ms) {
+  return new Promise((done) => setTimeout(done, ms));
+}
+
+function remove(headers, lines) {
+  if (lines !== "") for (const name of lines.split("\n")) headers.delete(name.trim());
+}
+
+function set(headers, lines) {
+  const parts = lines.split("\n");
+  for (let at = 0; at + 1 < parts.length; at += 2) headers.set(parts[at], parts[at + 1]);
+}
+
+// Streams a body on, and tells when all of it was sent.
+function send(body, length, maxBody) {
+  if (length >= 0) {
+    const { readable, writable } = new FixedLengthStream(length);
+    return { body: readable, done: body.pipeTo(writable), exceeded: false, failed: false, isAnswered: false };
+  }
+  const { readable, writable } = new IdentityTransformStream();
+  const upload = { body: readable, done: undefined, exceeded: false, failed: false, isAnswered: false, length: 0 };
+  upload.done = count(body, writable.getWriter(), maxBody, upload);
+  return upload;
+}
+
+// Each chunk is taken on before the next is read, so that memory stays flat.
+async function count(body, writer, maxBody, upload) {
+  const reader = body.getReader({ mode: "byob" });
+  let buffer = new Uint8Array(64 * 1024);
+  for (;;) {
+    const { done, value } = await reader.read(buffer);
+    if (done) return writer.close();
+    upload.length += value.byteLength;
+    if (upload.length > maxBody) {
+      upload.exceeded = true;
+      throw new Error("the request body is too large");
+    }
+    await writer.write(value);
+    buffer = new Uint8Array(value.buffer);
+  }
+}

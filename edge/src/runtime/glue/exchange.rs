@@ -1,0 +1,40 @@
+//! Requests and responses, as Rust sees them.
+
+use js_sys::Promise;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
+use web_sys::{Request, Response};
+
+#[wasm_bindgen(module = "/src/runtime/glue/exchange.js")]
+extern "C" {
+    /// What JavaScript calls while an exchange is under way: `asked` with the
+    /// body of a request, `answered` with status and content type, `piece` with
+    /// a part of the answer's body, `ended` with how, and the bytes in and out.
+    pub(in crate::runtime) fn install(asked: &JsValue, answered: &JsValue, piece: &JsValue, ended: &JsValue);
+
+    /// The form that [`crate::head::Head`] parses.
+    pub(in crate::runtime) fn head(request: &Request) -> String;
+
+    /// `headers` are lines: name, value, name, value...
+    pub(in crate::runtime) fn answer(status: u16, headers: &str, body: &str) -> Response;
+
+    /// Resolves to a `Response`, or to one of the words that
+    /// [`forward`](crate::runtime::forward) knows. `exchange` is 0 where nobody
+    /// asks how it ends. `length` is that of the request's body, or -1 where it
+    /// is not declared: then no more than `max_body` bytes of it are sent.
+    pub(in crate::runtime) fn forward(
+        context: &JsValue,
+        request: &Request,
+        exchange: u32,
+        url: &str,
+        withheld: &str,
+        headers: &str,
+        answer_withheld: &str,
+        answer_headers: &str,
+        first_byte_ms: u32,
+        idle_ms: u32,
+        total_ms: u32,
+        length: f64,
+        max_body: f64,
+        is_body_read: bool,
+    ) -> Promise;
+}

@@ -1,0 +1,330 @@
+//! What the edge tells of a request, whatever its end: one JSON object a line,
+//! from the isolate through the queue and the durable log to every consumer.
+//!
+//! A newer edge may add fields: they are ignored here and kept in the log. A
+//! change of meaning takes a new `v`.
+
+use crate::id::{self, UnixMs};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The only one so far.
+pub const VERSION: u8 = 1;
+
+/// Longest line; what the edge makes is far below.
+pub const MAX_LINE_LEN: usize = 64 * 1024;
+
+/// Longest `endpoint`, `model`, `model_requested`, in bytes; the edge cuts them there.
+pub const MAX_TEXT_LEN: usize = 256;
+
+/// More than any request has, and little enough that sums of them stay in range.
+pub const MAX_TOKENS: u64 = 1 << 40;
+const MAX_BYTES: u64 = 1 << 50;
+const MAX_COUNT: u32 = 10_000_000;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    pub v: u8,
+    /// The request's id, which its answer carried: what makes the event count once.
+    pub id: Uuid,
+    pub isolate_id: Uuid,
+    /// Of the isolate's events, from 1, none left out: a gap is a loss.
+    pub seq: u64,
+    /// How many requests it stands for: more than one only where they were
+    /// refused before it was known whose they are.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: u32,
+    pub started_at: UnixMs,
+    /// When the answer's headers were there; none where the edge refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_byte_at: Option<UnixMs>,
+    pub ended_at: UnixMs,
+    /// None before it is known whose the request is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<Uuid>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+    pub method: String,
+    /// The path at the provider, without the query.
+    pub endpoint: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model_requested: Option<String>,
+    /// As the provider answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// What the client was answered.
+    pub status: u16,
+    /// Of the error table, where the edge refused or a stream broke.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_code: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+    /// Of the client's body, as far as it is known.
+    #[serde(default)]
+    pub bytes_in: u64,
+    /// Of the answer's body, as far as it was sent.
+    #[serde(default)]
+    pub bytes_out: u64,
+    #[serde(flatten)]
+    pub usage: Usage,
+    #[serde(default)]
+    pub usage_source: UsageSource,
+    pub completion: Completion,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot_version: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub colo: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+}
+
+/// One call of an upstream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attempt {
+    pub provider: String,
+    pub credential_id: Uuid,
+    pub started_at: UnixMs,
+    /// When its headers were there, or it was given up.
+    pub ended_at: UnixMs,
+    /// None where it did not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    pub outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    Answered,
+    Unreachable,
+    TimedOut,
+    /// A redirect, which is not followed.
+    Redirected,
+    /// The client left, or its body broke off, before there was an answer.
+    Abandoned,
+}
+
+/// Tokens, as the provider counts them; `None` = it did not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// All of them, cached ones included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// All of them, reasoning included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Of the input, what the provider had in its cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_input_tokens: Option<u64>,
+    /// Of the output, what was not shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_tokens: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum UsageSource {
+    /// By the provider.
+    Reported,
+    /// From sizes, or counted afterwards.
+    Estimated,
+    /// Nothing is known, or nothing was used.
+    #[default]
+    None,
+}
+
+/// How the answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Completion {
+    /// The provider's answer, whole; it may be an error of the provider's.
+    Complete,
+    /// It broke off, stalled, took too long, or said itself that it failed.
+    Truncated,
+    /// The client left before its end.
+    Aborted,
+    /// The edge answered instead; `error_code` says why.
+    Refused,
+}
+
+/// Why a line is not an event.
+#[derive(Debug, Error)]
+pub enum EventError {
+    #[error("longer than {MAX_LINE_LEN} bytes")]
+    TooLong,
+    #[error("not an event: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("version {0}, where only {VERSION} is known")]
+    Version(u8),
+    #[error("`{0}` is out of range")]
+    Range(&'static str),
+}
+
+impl Event {
+    /// Whatever cannot be an edge's is refused. Whether its times are near the
+    /// receiver's is for that one to judge.
+    pub fn parse(line: &[u8]) -> Result<Self, EventError> {
+        if line.len() > MAX_LINE_LEN {
+            return Err(EventError::TooLong);
+        }
+        let event: Self = serde_json::from_slice(line)?;
+        event.check()?;
+        Ok(event)
+    }
+
+    fn check(&self) -> Result<(), EventError> {
+        if self.v != VERSION {
+            return Err(EventError::Version(self.v));
+        }
+        let is_text = |text: &str| text.len() <= MAX_TEXT_LEN && !text.contains('\0');
+        let texts = [&self.provider, &self.model_requested, &self.model, &self.error_code];
+        let tokens = [
+            self.usage.input_tokens,
+            self.usage.output_tokens,
+            self.usage.cached_input_tokens,
+            self.usage.reasoning_tokens,
+        ];
+        let checks = [
+            ("id", id::issued_at(self.id).is_some()),
+            ("isolate_id", id::issued_at(self.isolate_id).is_some()),
+            ("seq", (1..=i64::MAX.cast_unsigned()).contains(&self.seq)),
+            ("count", (1..=MAX_COUNT).contains(&self.count)),
+            ("ended_at", self.ended_at >= self.started_at && self.ended_at <= id::MAX_UNIX_MS),
+            ("first_byte_at", self.first_byte_at.is_none_or(|at| at <= id::MAX_UNIX_MS)),
+            ("method", self.method.len() <= 32 && is_text(&self.method)),
+            ("endpoint", is_text(&self.endpoint)),
+            (
+                "provider, model_requested, model, error_code",
+                texts.into_iter().flatten().all(|text| is_text(text)),
+            ),
+            ("status", (100..=999).contains(&self.status)),
+            (
+                "attempts",
+                self.attempts.len() <= 100 && self.attempts.iter().all(|tried| is_text(&tried.provider)),
+            ),
+            ("bytes_in", self.bytes_in <= MAX_BYTES),
+            ("bytes_out", self.bytes_out <= MAX_BYTES),
+            ("tokens", tokens.into_iter().flatten().all(|count| count <= MAX_TOKENS)),
+            ("snapshot_version", self.snapshot_version.is_none_or(|version| i64::try_from(version).is_ok())),
+            (
+                "colo, country",
+                [&self.colo, &self.country]
+                    .into_iter()
+                    .flatten()
+                    .all(|text| text.len() <= 16 && is_text(text)),
+            ),
+        ];
+        match checks.into_iter().find(|(_, is_right)| !is_right) {
+            Some((field, _)) => Err(EventError::Range(field)),
+            None => Ok(()),
+        }
+    }
+
+    /// The line, without its end.
+    pub fn to_line(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+}
+
+impl Usage {
+    pub fn is_known(&self) -> bool {
+        self.input_tokens.is_some() || self.output_tokens.is_some()
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_one(count: &u32) -> bool {
+    *count == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event() -> Event {
+        let credential_id = id::new(1, &[3; 10]);
+        Event {
+            v: VERSION,
+            id: id::new(1_795_444_000_000, &[1; 10]),
+            isolate_id: id::new(1_795_443_000_000, &[2; 10]),
+            seq: 7,
+            count: 1,
+            started_at: 1_795_444_000_000,
+            first_byte_at: Some(1_795_444_000_100),
+            ended_at: 1_795_444_000_900,
+            project_id: Some(id::new(1, &[4; 10])),
+            token_id: Some(id::new(2, &[5; 10])),
+            provider: Some("openai".into()),
+            method: "POST".into(),
+            endpoint: "/v1/chat/completions".into(),
+            model_requested: Some("gpt-4o".into()),
+            model: Some("gpt-4o-2024-08-06".into()),
+            status: 200,
+            error_code: None,
+            attempts: vec![Attempt {
+                provider: "openai".into(),
+                credential_id,
+                started_at: 1_795_444_000_001,
+                ended_at: 1_795_444_000_100,
+                status: Some(200),
+                outcome: Outcome::Answered,
+            }],
+            bytes_in: 120,
+            bytes_out: 4_096,
+            usage: Usage { input_tokens: Some(12), output_tokens: Some(34), ..Usage::default() },
+            usage_source: UsageSource::Reported,
+            completion: Completion::Complete,
+            snapshot_version: Some(1_795_443_999_000),
+            colo: Some("FRA".into()),
+            country: Some("DE".into()),
+        }
+    }
+
+    /// Frozen: edges, logs and control planes of different ages share it.
+    #[test]
+    fn golden() {
+        let line = event().to_line().unwrap();
+        crate::golden::assert("event.json", line.as_bytes());
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), event());
+    }
+
+    #[test]
+    fn what_a_newer_edge_adds_is_ignored() {
+        let line = event().to_line().unwrap().replacen('{', r#"{"cache_status":{"hit":true},"#, 1);
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), event());
+    }
+
+    #[test]
+    fn what_no_edge_makes_is_refused_by_name() {
+        let refused = |change: fn(&mut Event)| {
+            let mut event = event();
+            change(&mut event);
+            Event::parse(event.to_line().unwrap().as_bytes()).unwrap_err().to_string()
+        };
+        assert!(refused(|event| event.v = 2).contains("version 2"));
+        assert!(refused(|event| event.id = Uuid::nil()).contains("`id`"));
+        assert!(refused(|event| event.seq = 0).contains("`seq`"));
+        assert!(refused(|event| event.count = 0).contains("`count`"));
+        assert!(refused(|event| event.ended_at = 0).contains("`ended_at`"));
+        assert!(refused(|event| event.status = 99).contains("`status`"));
+        assert!(refused(|event| event.endpoint = "/".repeat(MAX_TEXT_LEN + 1)).contains("`endpoint`"));
+        assert!(refused(|event| event.model = Some("a\0b".into())).contains("model"));
+        assert!(refused(|event| event.usage.output_tokens = Some(u64::MAX)).contains("tokens"));
+        assert!(refused(|event| event.bytes_out = u64::MAX).contains("`bytes_out`"));
+    }
+
+    #[test]
+    fn long_and_malformed_lines_are_refused() {
+        assert!(matches!(Event::parse(&vec![b' '; MAX_LINE_LEN + 1]), Err(EventError::TooLong)));
+        for line in ["", "{}", "[]", "null", "{\"v\":1}", "\u{feff}{}"] {
+            assert!(matches!(Event::parse(line.as_bytes()), Err(EventError::Malformed(_))), "{line}");
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! What a client sees of an upstream that fails it, and what the event tells.
+
+use latchkey_tests::edge::EdgeStack;
+use latchkey_tests::fixture;
+use shared::event::{Completion, Usage, UsageSource};
+use shared::provider::Timeouts;
+use std::time::Duration;
+
+/// What a client saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saw {
+    /// All of it, and its end.
+    Whole,
+    /// An error in the provider's own form at the end.
+    ErrorFrame,
+    /// That the connection broke.
+    Broken,
+    /// An answer of the edge's own.
+    Refused(u16),
+}
+
+struct Case {
+    options: &'static str,
+    is_streamed: bool,
+    saw: Saw,
+    completion: Completion,
+    code: Option<&'static str>,
+    /// Whether the provider's own word on usage came through.
+    is_usage_known: bool,
+}
+
+const fn case(
+    options: &'static str,
+    is_streamed: bool,
+    saw: Saw,
+    completion: Completion,
+    code: Option<&'static str>,
+    is_usage_known: bool,
+) -> Case {
+    Case { options, is_streamed, saw, completion, code, is_usage_known }
+}
+
+const STREAM: bool = true;
+const PLAIN: bool = false;
+const ERROR: Option<&str> = Some("upstream_error");
+const TIMEOUT: Option<&str> = Some("upstream_timeout");
+
+#[rustfmt::skip]
+const CASES: [Case; 29] = {
+    use Completion::{Complete, Refused, Truncated};
+    [
+        case("", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=cut:5", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
+        case("fault=stall:5", STREAM, Saw::ErrorFrame, Truncated, TIMEOUT, false),
+        case("fault=end:5", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
+        // The frames after it are whole, its end too: the client gets what came.
+        case("fault=malformed", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=giant", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=length", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=type", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=gzip", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=error", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
+        case("end=none", STREAM, Saw::Whole, Complete, None, true),
+        case("usage=none", STREAM, Saw::Whole, Complete, None, false),
+        case("usage=every", STREAM, Saw::Whole, Complete, None, true),
+        case("trickle=50,pace=1", STREAM, Saw::Whole, Complete, None, true),
+        case("chunks=1000,pace=20", STREAM, Saw::ErrorFrame, Truncated, TIMEOUT, false),
+        case("fault=silent:300", STREAM, Saw::Whole, Complete, None, true),
+        case("fault=silent:5000", STREAM, Saw::Refused(504), Refused, TIMEOUT, false),
+        case("", PLAIN, Saw::Whole, Complete, None, true),
+        case("fault=cut", PLAIN, Saw::Broken, Truncated, ERROR, false),
+        case("fault=stall", PLAIN, Saw::Broken, Truncated, TIMEOUT, false),
+        case("fault=end", PLAIN, Saw::Broken, Truncated, ERROR, false),
+        case("fault=malformed", PLAIN, Saw::Broken, Truncated, ERROR, false),
+        case("fault=giant", PLAIN, Saw::Whole, Complete, None, true),
+        case("fault=length", PLAIN, Saw::Broken, Truncated, ERROR, true),
+        case("fault=type", PLAIN, Saw::Whole, Complete, None, true),
+        case("fault=gzip", PLAIN, Saw::Whole, Complete, None, true),
+        case("usage=none", PLAIN, Saw::Whole, Complete, None, false),
+        case("trickle=3,pace=1", PLAIN, Saw::Whole, Complete, None, true),
+        case("fault=silent:5000", PLAIN, Saw::Refused(504), Refused, TIMEOUT, false),
+    ]
+};
+
+async fn start() -> EdgeStack {
+    let stack = EdgeStack::empty(60_000).await;
+    let mut manifest = stack.manifest(1);
+    let mut providers = stack.providers();
+    for provider in &mut providers.providers {
+        provider.timeouts = Timeouts { first_byte_ms: 3_000, idle_ms: 700, total_ms: 4_000 };
+    }
+    let timeless = fixture::manifest(1, Vec::new(), Vec::new(), providers);
+    manifest.delta.providers = timeless.delta.providers;
+    stack.publish(&manifest);
+    stack
+}
+
+/// Sees what a client sees; also the id of the request.
+async fn look(edge: &EdgeStack, case: &Case) -> (Saw, String) {
+    let options = if case.options.is_empty() { "pace=0" } else { case.options };
+    let request = edge.chat(&format!("gpt-example+{options}"), case.is_streamed);
+    let response =
+        tokio::time::timeout(Duration::from_secs(10), request.send()).await.expect("no answer").unwrap();
+    let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+    let status = response.status().as_u16();
+    if response.headers().contains_key("x-latchkey-error") {
+        return (Saw::Refused(status), id);
+    }
+    assert_eq!(status, 200);
+    let body = tokio::time::timeout(Duration::from_secs(10), response.bytes()).await.expect("no end");
+    let Ok(body) = body else { return (Saw::Broken, id) };
+    let text = String::from_utf8_lossy(&body);
+    let last = text.trim_end().rsplit("\n\n").next().unwrap();
+    let is_error = last.contains("\"error\"");
+    (if is_error { Saw::ErrorFrame } else { Saw::Whole }, id)
+}
+
+#[tokio::test]
+async fn each_fault_is_seen_for_what_it_is_and_told() {
+    let edge = start().await;
+    let mut wrong = Vec::new();
+    for case in &CASES {
+        let (saw, id) = look(&edge, case).await;
+        let event = edge.events.of(&id).await;
+        let is_known = event.usage_source == UsageSource::Reported && event.usage != Usage::default();
+        let got = (saw, event.completion, event.error_code.as_deref(), is_known);
+        let expected = (case.saw, case.completion, case.code, case.is_usage_known);
+        if got != expected {
+            wrong.push(format!("{} {}: {got:?}, not {expected:?}", case.options, case.is_streamed));
+        }
+        assert_eq!(event.model_requested.unwrap().split('+').next(), Some("gpt-example"));
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
