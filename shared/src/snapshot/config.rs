@@ -25,7 +25,7 @@ pub enum OnStale {
 }
 
 /// How the usage of a stream is learned whose client did not ask for it,
-/// where the API tells it only to who asks (OpenAI's `stream_options`).
+/// where the API tells it only to who asks (`stream_options` of `OpenAI`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StreamUsage {
