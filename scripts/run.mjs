@@ -66,6 +66,8 @@ function announce({ token, model }) {
   const to = upstream
     ? `the bundled example upstream (${upstream}); with OPENAI_API_KEY set, it would be OpenAI`
     : "OpenAI, with your OPENAI_API_KEY";
+  const place = process.env.LATCHKEY_HOME ? `LATCHKEY_HOME=${home} ` : "";
+  const usage = `${place}${target}/debug/latchkey usage --url ${controlPlane}`;
   console.log(`
 Latchkey is running.
   edge           ${edge}
@@ -79,6 +81,8 @@ curl -N ${edge}/v1/chat/completions \\
   -H "Authorization: Bearer ${token}" \\
   -H "Content-Type: application/json" \\
   -d '{"model": "${model}", "stream": true, "messages": [{"role": "user", "content": "Hello, who are you?"}]}'
+
+What was used: ${usage}
 
 Ctrl-C stops everything.`);
 }

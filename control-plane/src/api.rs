@@ -2,22 +2,27 @@
 //!
 //! A handler parses, calls one function of the domain, and encodes. Each takes
 //! a [`auth::Manager`], of which only a request with a right management token
-//! gets one, or [`auth::Anyone`], which says that it needs none.
+//! gets one, or [`auth::Anyone`], which says that it needs none; what the edge
+//! calls takes an [`edge::SignedCall`].
 
 mod audit;
 mod auth;
 mod client;
 mod credentials;
+mod edge;
 mod error;
+mod events;
 mod extract;
 mod health;
 mod list;
+mod prices;
 mod projects;
 mod providers;
 mod respond;
 mod serve;
 mod snapshot;
 mod tokens;
+mod usage;
 
 pub use auth::ManagementTokens;
 pub use axum::Router;
@@ -25,13 +30,15 @@ pub use client::TrustedProxies;
 pub use serve::serve;
 
 use crate::domain::Domain;
+use crate::events::Ingest;
 use crate::store::Store;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
 use axum::middleware;
 use axum::response::IntoResponse;
+use shared::header::CALL_SIGNATURE;
 use std::sync::Arc;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -45,15 +52,21 @@ pub struct Api {
     domain: Domain,
     tokens: Arc<ManagementTokens>,
     proxies: Arc<TrustedProxies>,
+    ingest: Arc<Ingest>,
     openapi: Arc<str>,
 }
 
 /// The whole service.
-pub fn router(domain: Domain, tokens: ManagementTokens, proxies: TrustedProxies) -> Router {
+pub fn router(
+    domain: Domain,
+    tokens: ManagementTokens,
+    proxies: TrustedProxies,
+    ingest: Arc<Ingest>,
+) -> Router {
     let (router, document) = routes().split_for_parts();
     // A document made of strings and numbers can always be written.
     let openapi = document.to_json().unwrap_or_default().into();
-    let api = Api { domain, tokens: Arc::new(tokens), proxies: Arc::new(proxies), openapi };
+    let api = Api { domain, tokens: Arc::new(tokens), proxies: Arc::new(proxies), ingest, openapi };
     router
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
@@ -79,6 +92,15 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(snapshot::status))
         .routes(routes!(snapshot::publish))
         .routes(routes!(audit::list))
+        .routes(routes!(usage::list))
+        .routes(routes!(events::list))
+        .routes(routes!(events::status))
+        .routes(routes!(events::gaps))
+        .routes(routes!(events::set_aside))
+        .routes(routes!(events::erase))
+        .routes(routes!(prices::list, prices::create))
+        .routes(routes!(prices::delete))
+        .routes(routes!(edge::events))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(openapi))
@@ -86,19 +108,25 @@ fn routes() -> OpenApiRouter<Api> {
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Latchkey management API", description = "Projects, withering tokens, provider keys, providers."),
+    info(title = "Latchkey management API", description = "Projects, withering tokens, provider keys, providers, usage."),
     components(schemas(error::ErrorBody)),
     security(("management_token" = [])),
-    modifiers(&ManagementToken)
+    modifiers(&Schemes)
 )]
 struct Document;
 
-struct ManagementToken;
+struct Schemes;
 
-impl Modify for ManagementToken {
+impl Modify for Schemes {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("management_token", scheme);
+        let components = openapi.components.get_or_insert_default();
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("management_token", token);
+        let signature = ApiKeyValue::with_description(
+            CALL_SIGNATURE,
+            "With `x-latchkey-time` and `x-latchkey-nonce`: HMAC-SHA256 with `EDGE_INGEST_KEY`.",
+        );
+        components.add_security_scheme("edge_signature", SecurityScheme::ApiKey(ApiKey::Header(signature)));
     }
 }
 

@@ -4,6 +4,8 @@ use crate::api::{self, ManagementTokens, TrustedProxies};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::{self, Act, Domain};
+use crate::events::log::database::DatabaseLog;
+use crate::events::{Consumer, ConsumerSettings, EventLog, Ingest};
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -14,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
@@ -24,7 +26,7 @@ pub enum StartError {
     Migrate(#[from] migrate::Failure),
     #[error("the database cannot be opened: {0}; check DATABASE_URL")]
     Database(#[from] store::Error),
-    #[error("the built-in providers cannot be stored: {0}")]
+    #[error("the built-in providers and prices cannot be stored: {0}")]
     Seed(#[from] domain::Error),
     #[error("cannot listen on {0}: {1}; choose another LISTEN_ADDR, or end what uses it")]
     Listen(SocketAddr, #[source] std::io::Error),
@@ -37,7 +39,8 @@ pub struct App {
     router: api::Router,
     store: Store,
     publisher: JoinHandle<()>,
-    end_publisher: watch::Sender<bool>,
+    consumer: JoinHandle<()>,
+    end: watch::Sender<bool>,
 }
 
 impl App {
@@ -51,8 +54,10 @@ impl App {
         let listener = TcpListener::bind(config.listen_addr)
             .await
             .map_err(|error| StartError::Listen(config.listen_addr, error))?;
-        let (end_publisher, shutdown) = watch::channel(false);
-        let (snapshot, publisher) = snapshot::start(publisher_settings(&config), store.clone(), shutdown);
+        let (end, shutdown) = watch::channel(false);
+        let (snapshot, publisher) =
+            snapshot::start(publisher_settings(&config), store.clone(), shutdown.clone());
+        let (ingest, consumer) = events(&config, &store);
         let domain = Domain {
             store: store.clone(),
             snapshot,
@@ -64,10 +69,14 @@ impl App {
             }),
             allow_private_upstreams: config.network.allow_private_upstreams,
         };
-        domain.seed_providers(&Act::system(clock::now())).await?;
+        let act = Act::system(clock::now());
+        domain.seed_providers(&act).await?;
+        domain.seed_prices(&act).await?;
         let tokens = ManagementTokens::new(config.management_tokens);
-        let router = api::router(domain, tokens, TrustedProxies::new(config.network.trusted_proxies));
-        Ok(Self { listener, router, store, publisher, end_publisher })
+        let proxies = TrustedProxies::new(config.network.trusted_proxies);
+        let router = api::router(domain, tokens, proxies, Arc::new(ingest));
+        let consumer = tokio::spawn(consumer.run(shutdown));
+        Ok(Self { listener, router, store, publisher, consumer, end })
     }
 
     /// Where it listens; the real port if port 0 was asked for.
@@ -76,17 +85,30 @@ impl App {
     }
 
     /// Serves until `stop` ends; then finishes the requests in flight, lets the
-    /// publisher tell what it still has, and closes the database.
+    /// publisher tell what it still has and the consumer finish what it began,
+    /// and closes the database.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
         let result = api::serve(self.listener, self.router, stop).await;
-        self.end_publisher.send(true).ok();
+        self.end.send(true).ok();
         if let Err(error) = self.publisher.await {
             tracing::error!(%error, "the publisher failed");
+        }
+        if let Err(error) = self.consumer.await {
+            tracing::error!(%error, "the consumer of events failed");
         }
         self.store.close().await;
         tracing::info!("stopped");
         result
     }
+}
+
+/// What takes events in, and what counts them.
+fn events(config: &Config, store: &Store) -> (Ingest, Consumer) {
+    let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
+    let wake = Arc::new(Notify::new());
+    let settings = ConsumerSettings { retention_days: config.events.retention_days, clock: clock::now };
+    let consumer = Consumer::new(store.clone(), Arc::clone(&log), Arc::clone(&wake), settings);
+    (Ingest::new(config.keys.edge_ingest.clone(), log, wake), consumer)
 }
 
 pub(crate) fn publisher_settings(config: &Config) -> PublisherSettings {

@@ -1,11 +1,15 @@
 //! The `latchkey` command.
 
+mod client;
+mod events;
 mod keygen;
 mod keys;
 mod migrate;
 mod serve;
 mod snapshot;
+mod table;
 mod token;
+mod usage;
 
 use crate::config::ConfigError;
 use clap::{Parser, Subcommand};
@@ -32,6 +36,10 @@ enum Command {
     /// Look at withering tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Say what was used, added up
+    Usage(usage::Usage),
+    /// Show events: one for each request
+    Events(events::Events),
     /// Look at the snapshot in KV, compare it with the database, make it anew
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -78,6 +86,8 @@ impl Command {
             Self::Keygen(keygen) => keygen::run(&keygen),
             Self::Keys(command) => keys::run(&command),
             Self::Token(command) => token::run(&command),
+            Self::Usage(usage) => usage::run(&usage),
+            Self::Events(events) => events::run(&events),
             Self::Snapshot(command) => snapshot::run(&command),
             Self::Migrate(command) => migrate::run(command),
         }

@@ -1,8 +1,10 @@
 //! Configuration: read once from the environment, typed. Everything that is
 //! missing or wrong is reported together.
 
+mod management;
 mod reader;
 
+pub use management::{ManagementApi, management_api};
 pub use reader::ConfigError;
 
 use crate::domain::upstream::is_loopback;
@@ -30,6 +32,7 @@ pub struct Config {
     pub keys: Keys,
     pub kv: Kv,
     pub publisher: Publisher,
+    pub events: Events,
     pub network: Network,
     pub log: Log,
 }
@@ -68,6 +71,12 @@ pub struct Publisher {
     /// `SNAPSHOT_LEASE`, seconds, default 10: of several control planes over one `PostgreSQL`, another one
     /// publishes when the one that did has been silent so long.
     pub lease: Duration,
+}
+
+#[derive(Debug)]
+pub struct Events {
+    /// `EVENT_RETENTION_DAYS`, default 90: events are kept so long; their sums for good.
+    pub retention_days: u32,
 }
 
 #[derive(Debug)]
@@ -129,6 +138,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let keys = read_keys(reader);
     let kv = read_kv(reader);
     let publisher = read_publisher(reader);
+    let events = read_events(reader);
     let network = read_network(reader);
     let log = read_log(reader);
     Some(Config {
@@ -139,6 +149,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         keys: keys?,
         kv: kv?,
         publisher: publisher?,
+        events: events?,
         network: network?,
         log: log?,
     })
@@ -245,6 +256,17 @@ fn read_publisher(reader: &mut Reader<'_>) -> Option<Publisher> {
     let settle = reader.seconds("SNAPSHOT_SETTLE", "90", 0);
     let lease = reader.seconds("SNAPSHOT_LEASE", "10", 2);
     Some(Publisher { heartbeat: heartbeat?, settle: settle?, lease: lease? })
+}
+
+fn read_events(reader: &mut Reader<'_>) -> Option<Events> {
+    let days = reader.parsed("EVENT_RETENTION_DAYS", "90", "a number of days").filter(|days| {
+        let is_usable = (1..=3650).contains(days);
+        if !is_usable {
+            reader.problem("EVENT_RETENTION_DAYS", "must be from 1 to 3650 days");
+        }
+        is_usable
+    });
+    Some(Events { retention_days: days? })
 }
 
 fn read_network(reader: &mut Reader<'_>) -> Option<Network> {

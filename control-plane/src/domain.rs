@@ -4,14 +4,18 @@
 
 pub mod audit;
 pub mod built_in;
+pub mod built_in_prices;
 pub mod credentials;
 pub mod error;
+pub mod events;
 pub mod page;
+pub mod prices;
 pub mod projects;
 pub mod providers;
 pub mod rotation;
 pub mod tokens;
 pub mod upstream;
+pub mod usage;
 
 pub use error::Error;
 

@@ -3,11 +3,14 @@
 
 pub mod api;
 pub mod app;
+pub mod back_off;
 pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+pub mod events;
+pub mod money;
 pub mod secret;
 pub mod snapshot;
 pub mod store;

@@ -8,22 +8,32 @@
 //! most one of each, except that a provider's change takes its credentials. So
 //! no two wait for each other (40P01), and as a transaction that writes is never
 //! isolated beyond `read committed`, none fails for what another did (40001).
+//! The tables of events come after all others, in the order of `events/consume`,
+//! each with its rows sorted by their key.
 
 pub mod address;
 pub mod audit;
 pub mod credentials;
+pub mod event_isolates;
+pub mod event_ledger;
+pub mod event_log;
+pub mod event_set_aside;
+pub mod events;
 pub mod lease;
 pub mod migrate;
 pub mod orders;
 pub mod outbox;
 mod postgres;
+pub mod prices;
 pub mod projects;
 pub mod providers;
 pub mod snapshot;
 pub mod sql;
 mod sqlite;
+pub mod token_usage;
 pub mod tokens;
 pub mod unreferenced;
+pub mod usage;
 
 use address::Address;
 use shared::id::UnixMs;
@@ -155,6 +165,18 @@ pub fn is_duplicate(error: &Error, table: &str, column: &str) -> bool {
         error.constraint() == Some(&format!("{table}_{column}_unique"))
             || error.message().ends_with(&format!("{table}.{column}"))
     })
+}
+
+/// Whether a statement failed for the values it was given, as it would again.
+pub fn is_unfit(error: &Error) -> bool {
+    let Some(error) = error.as_database_error() else { return matches!(error, Error::Encode(_)) };
+    let code = error.code().unwrap_or_default();
+    match code.parse::<u32>() {
+        // SQLite: too big, constraint, mismatch; the lowest byte of an extended code.
+        Ok(number) if code.len() < 5 => matches!(number & 0xff, 18..=20),
+        // PostgreSQL: data exception, integrity constraint violation.
+        Ok(_) | Err(_) => code.starts_with("22") || code.starts_with("23"),
+    }
 }
 
 /// As the database keeps a time. Times beyond its range are beyond any calendar.

@@ -38,6 +38,7 @@ export async function ensureDemo({ home, controlPlane, managementToken, upstream
   if (upstream) {
     for (const [name, provider] of Object.entries(EXAMPLES)) {
       await api("PUT", `/manage/providers/${name}`, { ...provider, base_url: upstream });
+      await ensurePrice(api, name);
     }
   }
   const defaultProvider = upstream ? "example" : "openai";
@@ -49,6 +50,14 @@ export async function ensureDemo({ home, controlPlane, managementToken, upstream
   writePrivate(file, `DEMO_PROJECT_ID=${project.id}\nDEMO_TOKEN_ID=${token.id}\nDEMO_TOKEN=${token.token}\n`);
   const { published_version: snapshotVersion } = await api("POST", "/manage/snapshot/publish");
   return { token: token.token, model: upstream ? "gpt-example" : "gpt-4o-mini", snapshotVersion };
+}
+
+// Made up, so that the demo's usage has a cost.
+async function ensurePrice(api, provider) {
+  const { data } = await api("GET", `/manage/prices?provider=${provider}`);
+  if (data.length > 0) return;
+  const price = { input_usd_per_million: "2.5", cached_input_usd_per_million: "1.25", output_usd_per_million: "10" };
+  await api("POST", "/manage/prices", { provider, model: "*", source: "made up for the demo", ...price });
 }
 
 async function ensureProject(api, id, defaultProvider) {

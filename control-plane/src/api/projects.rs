@@ -28,6 +28,7 @@ pub(super) struct Project {
     on_stale: OnStale,
     /// Seconds.
     max_snapshot_age: u64,
+    stream_usage: StreamUsage,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -42,6 +43,18 @@ pub(super) struct Project {
 pub(super) enum OnStale {
     Serve,
     Deny,
+}
+
+/// How the usage of an `OpenAI` stream is learned whose client did not ask for it.
+#[derive(Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum StreamUsage {
+    /// The edge asks; the client gets the extra last chunk.
+    Ask,
+    /// The edge asks, and takes that chunk out again, which costs time.
+    AskAndStrip,
+    /// The request goes as it is; usage is estimated.
+    Leave,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -61,6 +74,10 @@ pub(super) struct NewProject {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     max_snapshot_age: Option<u64>,
+    /// `ask` unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    stream_usage: Option<StreamUsage>,
 }
 
 /// What is given is changed.
@@ -82,6 +99,9 @@ pub(super) struct ProjectPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     max_snapshot_age: Option<u64>,
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    stream_usage: Option<StreamUsage>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -159,6 +179,11 @@ impl From<domain::Project> for Project {
                 config::OnStale::Deny => OnStale::Deny,
             },
             max_snapshot_age: project.max_snapshot_age,
+            stream_usage: match project.stream_usage {
+                config::StreamUsage::Ask => StreamUsage::Ask,
+                config::StreamUsage::AskAndStrip => StreamUsage::AskAndStrip,
+                config::StreamUsage::Leave => StreamUsage::Leave,
+            },
             created_at: Timestamp(project.created_at),
             updated_at: Timestamp(project.updated_at),
             deactivated_at: project.deactivated_at.map(Timestamp),
@@ -175,15 +200,29 @@ impl From<OnStale> for config::OnStale {
     }
 }
 
+impl From<StreamUsage> for config::StreamUsage {
+    fn from(stream_usage: StreamUsage) -> Self {
+        match stream_usage {
+            StreamUsage::Ask => Self::Ask,
+            StreamUsage::AskAndStrip => Self::AskAndStrip,
+            StreamUsage::Leave => Self::Leave,
+        }
+    }
+}
+
 impl From<NewProject> for domain::NewProject {
-    fn from(NewProject { name, default_provider, on_stale, max_snapshot_age }: NewProject) -> Self {
-        Self { name, default_provider, on_stale: on_stale.map(Into::into), max_snapshot_age }
+    fn from(new: NewProject) -> Self {
+        let NewProject { name, default_provider, on_stale, max_snapshot_age, stream_usage } = new;
+        let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
+        Self { name, default_provider, on_stale, max_snapshot_age, stream_usage }
     }
 }
 
 impl From<ProjectPatch> for domain::ProjectPatch {
     fn from(patch: ProjectPatch) -> Self {
-        let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age } = patch;
-        Self { name, default_provider, is_active, on_stale: on_stale.map(Into::into), max_snapshot_age }
+        let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage } =
+            patch;
+        let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
+        Self { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage }
     }
 }

@@ -2,15 +2,14 @@
 
 use super::Api;
 use super::auth::Manager;
-use super::error::{ApiError, ErrorBody, Result};
+use super::error::{ErrorBody, Result};
 use super::extract::{Body, Path, Query, present};
 use super::list::{List, Paging};
-use crate::domain::{self as rules, providers as domain};
+use crate::domain::providers as domain;
 use crate::timestamp::Timestamp;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use shared::{policy, provider};
 use std::collections::BTreeMap;
@@ -102,18 +101,22 @@ pub(super) struct Timeouts {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     first_byte_ms: Option<u32>,
-    // Known names that nothing enforces yet.
-    #[serde(default)]
-    #[schema(ignore)]
-    idle_ms: Option<IgnoredAny>,
-    #[serde(default)]
-    #[schema(ignore)]
-    total_ms: Option<IgnoredAny>,
+    /// Between two pieces of an answer; 60000 unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    idle_ms: Option<u32>,
+    /// For the whole, from the request on; 600000 unless given.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(nullable = false)]
+    total_ms: Option<u32>,
 }
 
 #[derive(Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the unit is part of the wire name")]
 pub(super) struct TimeoutsShown {
     first_byte_ms: u32,
+    idle_ms: u32,
+    total_ms: u32,
 }
 
 /// All providers, by name.
@@ -143,15 +146,14 @@ pub(super) async fn get(
 #[utoipa::path(put, path = "/manage/providers/{name}", tag = "providers", params(("name" = String, Path)),
     request_body = NewProvider,
     responses((status = 200, description = "Replaced", body = ProviderPut),
-        (status = 201, description = "Created", body = ProviderPut),
-        (status = 422, description = "A timeout that is not enforced yet", body = ErrorBody)))]
+        (status = 201, description = "Created", body = ProviderPut)))]
 pub(super) async fn put(
     manager: Manager,
     State(api): State<Api>,
     Path(name): Path<String>,
     Body(new): Body<NewProvider>,
 ) -> Result<(StatusCode, Json<ProviderPut>)> {
-    let put = api.domain.put_provider(manager.act(), new.named(name)?).await?;
+    let put = api.domain.put_provider(manager.act(), new.named(name)).await?;
     let status = if put.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let credentials_deactivated = put.credentials_deactivated;
     Ok((status, Json(ProviderPut { provider: put.stored.into(), credentials_deactivated })))
@@ -171,9 +173,9 @@ pub(super) async fn delete(
 }
 
 impl NewProvider {
-    fn named(self, name: String) -> Result<provider::Provider> {
+    fn named(self, name: String) -> provider::Provider {
         let endpoints = self.allowed_endpoints.into_iter();
-        Ok(provider::Provider {
+        provider::Provider {
             name,
             base_url: self.base_url,
             auth: provider::Auth { header: self.auth.header, prefix: self.auth.prefix },
@@ -187,23 +189,26 @@ impl NewProvider {
                 .collect(),
             default_headers: self.default_headers,
             allowed_headers: self.allowed_headers,
-            timeouts: self.timeouts.map_or_else(|| Ok(provider::Timeouts::default()), TryInto::try_into)?,
-        })
+            timeouts: self.timeouts.map_or_else(provider::Timeouts::default, Into::into),
+        }
     }
 }
 
-impl TryFrom<Timeouts> for provider::Timeouts {
-    type Error = ApiError;
+impl From<Timeouts> for provider::Timeouts {
+    fn from(Timeouts { first_byte_ms, idle_ms, total_ms }: Timeouts) -> Self {
+        let unless_given = Self::default();
+        Self {
+            first_byte_ms: first_byte_ms.unwrap_or(unless_given.first_byte_ms),
+            idle_ms: idle_ms.unwrap_or(unless_given.idle_ms),
+            total_ms: total_ms.unwrap_or(unless_given.total_ms),
+        }
+    }
+}
 
-    fn try_from(Timeouts { first_byte_ms, idle_ms, total_ms }: Timeouts) -> Result<Self> {
-        if idle_ms.is_some() {
-            return Err(rules::Error::NotSupported("timeouts.idle_ms").into());
-        }
-        if total_ms.is_some() {
-            return Err(rules::Error::NotSupported("timeouts.total_ms").into());
-        }
-        Ok(first_byte_ms
-            .map_or_else(Self::default, |first_byte_ms| Self { first_byte_ms, ..Self::default() }))
+impl From<provider::Timeouts> for TimeoutsShown {
+    fn from(shown: provider::Timeouts) -> Self {
+        let provider::Timeouts { first_byte_ms, idle_ms, total_ms } = shown;
+        Self { first_byte_ms, idle_ms, total_ms }
     }
 }
 
@@ -225,7 +230,7 @@ impl From<domain::StoredProvider> for Provider {
                 .collect(),
             default_headers: shown.default_headers,
             allowed_headers: shown.allowed_headers,
-            timeouts: TimeoutsShown { first_byte_ms: shown.timeouts.first_byte_ms },
+            timeouts: shown.timeouts.into(),
             is_built_in,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),

@@ -1,9 +1,16 @@
 use super::*;
 
 /// The paths of the architecture page that this version serves.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 24] = [
+    "/edge/events",
     "/livez",
     "/manage/audit",
+    "/manage/events",
+    "/manage/events/gaps",
+    "/manage/events/set-aside",
+    "/manage/events/status",
+    "/manage/prices",
+    "/manage/prices/{id}",
     "/manage/projects",
     "/manage/projects/{id}",
     "/manage/projects/{id}/credentials",
@@ -15,6 +22,8 @@ const PATHS: [&str; 15] = [
     "/manage/snapshot/publish",
     "/manage/tokens",
     "/manage/tokens/{id}",
+    "/manage/tokens/{id}/events",
+    "/manage/usage",
     "/openapi.json",
     "/readyz",
 ];

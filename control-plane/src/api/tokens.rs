@@ -37,6 +37,11 @@ pub(super) struct Token {
     issued_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
+    /// As far as events have come and were counted: seconds behind, while nothing fails.
+    request_count: u64,
+    /// null = never.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_used_at: Option<Timestamp>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
 }
@@ -206,6 +211,8 @@ impl Token {
             revoked_at: token.revoked_at.map(Timestamp),
             issued_at: Timestamp(token.issued_at),
             created_at: Timestamp(token.issued_at),
+            request_count: token.request_count,
+            last_used_at: token.last_used_at.map(Timestamp),
             metadata: token.metadata,
         }
     }

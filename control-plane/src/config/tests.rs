@@ -34,6 +34,7 @@ fn defaults() {
     assert_eq!(config.deployment_id, "default");
     assert_eq!(config.publisher.heartbeat, Duration::from_mins(1));
     assert_eq!(config.publisher.settle, Duration::from_secs(90));
+    assert_eq!(config.events.retention_days, 90);
     assert!(!config.network.allow_private_upstreams && config.network.trusted_proxies.is_empty());
     assert_eq!(config.log.format, LogFormat::Text);
 }
@@ -73,6 +74,8 @@ fn each_wrong_value_is_named_and_not_shown() {
         ("KV_API_BASE", "http://hush.example"),
         ("SNAPSHOT_HEARTBEAT", "0"),
         ("SNAPSHOT_SETTLE", "-1"),
+        ("EVENT_RETENTION_DAYS", "0"),
+        ("EVENT_RETENTION_DAYS", "hush"),
         ("ALLOW_PRIVATE_UPSTREAMS", "hush"),
         ("TRUSTED_PROXIES", "hush"),
         ("LOG_FORMAT", "hush"),

@@ -5,8 +5,14 @@ use super::{Error, Result};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
-const DEFAULT_LIMIT: u32 = 20;
-const MAX_LIMIT: u32 = 100;
+/// How many items a page has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub default: u32,
+    pub most: u32,
+}
+
+const LIST: Bounds = Bounds { default: 20, most: 100 };
 
 /// Which part of a list is asked for.
 #[derive(Clone, Debug, Default)]
@@ -24,7 +30,16 @@ pub struct Page<T> {
 impl PageRequest {
     /// How many rows to read: one more than shown tells whether more follow.
     pub(super) fn rows(&self) -> Result<i64> {
-        Ok(i64::from(self.limit()?) + 1)
+        self.rows_within(LIST)
+    }
+
+    pub(super) fn rows_within(&self, bounds: Bounds) -> Result<i64> {
+        Ok(i64::from(self.limit(bounds)?) + 1)
+    }
+
+    /// What [`Self::page`] was given as the key of the last item.
+    pub(super) fn key(&self) -> Result<Option<Vec<u8>>> {
+        self.cursor.as_deref().map(decode).transpose()
     }
 
     /// The id before which a list by falling ids goes on.
@@ -42,22 +57,32 @@ impl PageRequest {
     /// The page made of `rows`, read with [`Self::rows`] as their limit.
     pub(super) fn page<R, T>(
         &self,
+        rows: Vec<R>,
+        key: impl Fn(&R) -> Vec<u8>,
+        item: impl Fn(R) -> Result<T>,
+    ) -> Result<Page<T>> {
+        self.page_within(LIST, rows, key, item)
+    }
+
+    pub(super) fn page_within<R, T>(
+        &self,
+        bounds: Bounds,
         mut rows: Vec<R>,
         key: impl Fn(&R) -> Vec<u8>,
         item: impl Fn(R) -> Result<T>,
     ) -> Result<Page<T>> {
-        let limit = self.limit()? as usize;
+        let limit = self.limit(bounds)? as usize;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
         let next_cursor = rows.last().filter(|_| has_more).map(|last| URL_SAFE_NO_PAD.encode(key(last)));
         Ok(Page { items: rows.into_iter().map(item).collect::<Result<_>>()?, next_cursor })
     }
 
-    fn limit(&self) -> Result<u32> {
+    fn limit(&self, Bounds { default, most }: Bounds) -> Result<u32> {
         match self.limit {
-            None => Ok(DEFAULT_LIMIT),
-            Some(limit @ 1..=MAX_LIMIT) => Ok(limit),
-            Some(_) => Err(Error::invalid("limit", "must be from 1 to 100")),
+            None => Ok(default),
+            Some(limit) if (1..=most).contains(&limit) => Ok(limit),
+            Some(_) => Err(Error::invalid("limit", format!("must be from 1 to {most}"))),
         }
     }
 }
@@ -66,7 +91,7 @@ fn decode(cursor: &str) -> Result<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad_cursor())
 }
 
-fn bad_cursor() -> Error {
+pub(super) fn bad_cursor() -> Error {
     Error::invalid("cursor", "is not one that a list has returned")
 }
 

@@ -8,7 +8,7 @@ use crate::store::projects::ProjectRow;
 use crate::store::{Connection, is_duplicate, outbox, projects as table, providers, tokens};
 use serde_json::{Value, json};
 use shared::id::{self, UnixMs};
-use shared::snapshot::config::{DEFAULT_MAX_SNAPSHOT_AGE, OnStale};
+use shared::snapshot::config::{DEFAULT_MAX_SNAPSHOT_AGE, OnStale, StreamUsage};
 use shared::snapshot::record::ProjectNumber;
 use uuid::Uuid;
 
@@ -27,6 +27,7 @@ pub struct Project {
     pub on_stale: OnStale,
     /// Seconds.
     pub max_snapshot_age: u64,
+    pub stream_usage: StreamUsage,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
     pub deactivated_at: Option<UnixMs>,
@@ -39,6 +40,7 @@ pub struct NewProject {
     pub default_provider: Option<String>,
     pub on_stale: Option<OnStale>,
     pub max_snapshot_age: Option<u64>,
+    pub stream_usage: Option<StreamUsage>,
 }
 
 /// What is given is changed.
@@ -49,6 +51,7 @@ pub struct ProjectPatch {
     pub is_active: Option<bool>,
     pub on_stale: Option<OnStale>,
     pub max_snapshot_age: Option<u64>,
+    pub stream_usage: Option<StreamUsage>,
 }
 
 impl Domain {
@@ -140,6 +143,7 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
         tokens_valid_from: 0,
         on_stale: on_stale_text(new.on_stale.unwrap_or_default()).to_owned(),
         max_snapshot_age: checked_range("max_snapshot_age", max_age, 1..=LONGEST_SNAPSHOT_AGE)?,
+        stream_usage: stream_usage_text(new.stream_usage.unwrap_or_default()).to_owned(),
         created_at: now.cast_signed(),
         updated_at: now.cast_signed(),
         deactivated_at: None,
@@ -147,7 +151,7 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
 }
 
 fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<ProjectRow> {
-    let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age } = patch;
+    let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage } = patch;
     if let Some(name) = name {
         row.name = checked_name("name", &name)?;
     }
@@ -163,6 +167,9 @@ fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<Proj
     }
     if let Some(age) = max_snapshot_age {
         row.max_snapshot_age = checked_range("max_snapshot_age", age, 1..=LONGEST_SNAPSHOT_AGE)?;
+    }
+    if let Some(stream_usage) = stream_usage {
+        stream_usage_text(stream_usage).clone_into(&mut row.stream_usage);
     }
     Ok(row)
 }
@@ -205,6 +212,7 @@ fn for_audit(project: &Project) -> Value {
         "tokens_valid_from": project.tokens_valid_from,
         "on_stale": on_stale_text(project.on_stale),
         "max_snapshot_age": project.max_snapshot_age,
+        "stream_usage": stream_usage_text(project.stream_usage),
         "deactivated_at": project.deactivated_at,
     })
 }
@@ -213,6 +221,14 @@ fn on_stale_text(on_stale: OnStale) -> &'static str {
     match on_stale {
         OnStale::Serve => "serve",
         OnStale::Deny => "deny",
+    }
+}
+
+fn stream_usage_text(stream_usage: StreamUsage) -> &'static str {
+    match stream_usage {
+        StreamUsage::Ask => "ask",
+        StreamUsage::AskAndStrip => "ask_and_strip",
+        StreamUsage::Leave => "leave",
     }
 }
 
@@ -234,6 +250,12 @@ impl TryFrom<ProjectRow> for Project {
                 other => return Err(Error::Internal(format!("stored on_stale `{other}` is unknown"))),
             },
             max_snapshot_age: row.max_snapshot_age.cast_unsigned(),
+            stream_usage: match row.stream_usage.as_str() {
+                "ask" => StreamUsage::Ask,
+                "ask_and_strip" => StreamUsage::AskAndStrip,
+                "leave" => StreamUsage::Leave,
+                other => return Err(Error::Internal(format!("stored stream_usage `{other}` is unknown"))),
+            },
             created_at: row.created_at.cast_unsigned(),
             updated_at: row.updated_at.cast_unsigned(),
             deactivated_at: row.deactivated_at.map(i64::cast_unsigned),

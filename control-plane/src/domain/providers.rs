@@ -2,13 +2,13 @@
 
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
-use super::{Act, Domain, Error, Result, built_in, credentials, upstream};
+use super::{Act, Domain, Error, Result, built_in, checked_range, credentials, upstream};
 use crate::store::providers::ProviderRow;
 use crate::store::{Connection, credentials as credentials_table, outbox, projects, providers as table};
 use serde_json::Value;
 use shared::header::{ACCOUNT_SELECTORS, CREDENTIALS, HOP_BY_HOP, METHOD_OVERRIDES};
 use shared::id::UnixMs;
-use shared::provider::Provider;
+use shared::provider::{Provider, Timeouts};
 
 /// A provider with what only the control plane knows of it.
 #[derive(Clone, Debug)]
@@ -160,10 +160,20 @@ pub(super) fn checked(mut provider: Provider, allow_private: bool) -> Result<Pro
     }
     provider.allowed_headers.sort_unstable();
     provider.allowed_headers.dedup();
-    if !(1..=600_000).contains(&provider.timeouts.first_byte_ms) {
-        return Err(Error::invalid("timeouts.first_byte_ms", "must be from 1 to 600000"));
-    }
+    checked_timeouts(provider.timeouts)?;
     Ok(provider)
+}
+
+fn checked_timeouts(timeouts: Timeouts) -> Result<()> {
+    let Timeouts { first_byte_ms, idle_ms, total_ms } = timeouts;
+    for (field, given, most) in [
+        ("timeouts.first_byte_ms", first_byte_ms, 600_000),
+        ("timeouts.idle_ms", idle_ms, 600_000),
+        ("timeouts.total_ms", total_ms, 3_600_000),
+    ] {
+        checked_range(field, given.into(), 1..=most)?;
+    }
+    Ok(())
 }
 
 /// The first segment of a path at the edge.

@@ -33,6 +33,9 @@ pub struct Token {
     /// The time in the id.
     pub issued_at: UnixMs,
     pub metadata: Option<Map<String, Value>>,
+    /// As far as its events were counted.
+    pub request_count: u64,
+    pub last_used_at: Option<UnixMs>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +107,8 @@ impl Domain {
             created_at: issued_at.cast_signed(),
             tag_key: Some(self.tags.primary_id().to_string()),
             tokens_valid_from: project.tokens_valid_from.cast_signed(),
+            request_count: 0,
+            last_used_at: None,
         };
         table::insert(&mut tx, &row, &secret.secret_hash()).await?;
         let token = Token::try_from(row)?;
@@ -252,6 +257,8 @@ impl TryFrom<TokenRow> for Token {
             revoked_at: row.revoked_at.or(revoked_with_all).map(i64::cast_unsigned),
             issued_at: row.created_at.cast_unsigned(),
             metadata: row.metadata.map(|text| serde_json::from_str(&text)).transpose()?,
+            request_count: row.request_count.cast_unsigned(),
+            last_used_at: row.last_used_at.map(i64::cast_unsigned),
         })
     }
 }
@@ -283,6 +290,8 @@ mod tests {
             created_at,
             tag_key: None,
             tokens_valid_from: 10,
+            request_count: 0,
+            last_used_at: None,
         };
         assert_eq!(Token::try_from(row(9, None)).unwrap().revoked_at, Some(10));
         assert_eq!(Token::try_from(row(9, Some(3))).unwrap().revoked_at, Some(3));

@@ -1,5 +1,6 @@
 //! When the next manifest may be written, and when it must.
 
+use crate::back_off::back_off;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -8,8 +9,6 @@ const BETWEEN_WRITES: Duration = Duration::from_secs(1);
 /// How often the outbox is looked at for what no wake announced: changes that
 /// another control plane made.
 pub(super) const POLL: Duration = Duration::from_millis(500);
-const FIRST_BACK_OFF: Duration = Duration::from_millis(200);
-const MAX_BACK_OFF: Duration = Duration::from_secs(10);
 
 /// The first change after a quiet second is written at once; those that come
 /// within a second of a write are written together when it is over.
@@ -94,21 +93,6 @@ impl Pace {
         self.is_wanted = true;
         self.not_before = now + back_off(self.failures, retry_after, chance);
     }
-}
-
-/// 0.2 s, doubled with every failure up to 10 s, of which `chance` takes away
-/// up to a half, so that several publishers do not keep in step.
-pub(super) fn back_off(failures: u32, retry_after: Option<Duration>, chance: u8) -> Duration {
-    let doubled = FIRST_BACK_OFF * 2u32.saturating_pow(failures.saturating_sub(1).min(6));
-    let full = doubled.min(MAX_BACK_OFF);
-    let jittered = full / 2 + full / 2 * u32::from(u8::MAX - chance) / 255;
-    jittered.max(retry_after.unwrap_or_default())
-}
-
-/// A random byte; without randomness there is no jitter, which does no harm.
-pub(super) fn chance() -> u8 {
-    let mut byte = [0];
-    getrandom::fill(&mut byte).map_or(0, |()| byte[0])
 }
 
 #[cfg(test)]
@@ -201,15 +185,5 @@ mod tests {
         pace.want_now();
         assert!(!pace.is_due(again + 999 * MS));
         assert!(pace.is_due(again + 1_000 * MS));
-    }
-
-    #[test]
-    fn back_off_grows_to_ten_seconds_and_heeds_retry_after() {
-        assert_eq!(back_off(1, None, 0), 200 * MS);
-        assert_eq!(back_off(2, None, 0), 400 * MS);
-        assert_eq!(back_off(1, None, 255), 100 * MS);
-        assert_eq!(back_off(u32::MAX, None, 0), 10_000 * MS);
-        assert_eq!(back_off(u32::MAX, None, 255), 5_000 * MS);
-        assert_eq!(back_off(1, Some(30_000 * MS), 7), 30_000 * MS);
     }
 }

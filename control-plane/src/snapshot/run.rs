@@ -6,8 +6,9 @@ use super::error::PublishError;
 use super::handle::Shared;
 use super::kv::KvClient;
 use super::lease::{Right, Term};
-use super::pace::{self, Pace};
+use super::pace::Pace;
 use super::publish::Publisher;
+use crate::back_off::chance;
 use crate::store::{Store, orders};
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,7 @@ impl Reign {
         let now = Instant::now();
         match &outcome {
             Ok(()) => self.pace.succeeded(verify),
-            Err(error) => self.pace.failed(now, error.retry_after(), pace::chance()),
+            Err(error) => self.pace.failed(now, error.retry_after(), chance()),
         }
         complaint.hear(outcome.as_ref().err(), now);
         self.shared.report(&outcome);

@@ -2,7 +2,7 @@
 
 use super::error::PublishError;
 use super::kv::{KvClient, Pair};
-use super::pace;
+use crate::back_off::{back_off, chance};
 use std::collections::HashSet;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -85,7 +85,7 @@ async fn call(kv: &KvClient, pairs: &[Pair]) -> Result<(), PublishError> {
             return Err(error.into());
         }
         let error = PublishError::from(error);
-        tokio::time::sleep(pace::back_off(failures, error.retry_after(), pace::chance())).await;
+        tokio::time::sleep(back_off(failures, error.retry_after(), chance())).await;
     }
     Ok(())
 }

@@ -26,8 +26,9 @@ pub(super) const READ: &str = "begin isolation level repeatable read, read only;
      set local max_parallel_workers_per_gather = 0; set local jit = off";
 
 /// Holds rows that others wait for, and nothing but the database is waited for
-/// while it lasts: the server ends one whose process was stopped or cut off.
-pub(super) const WRITE: &str = "begin isolation level read committed; \
+/// while it lasts: the server ends one whose process was stopped or cut off. Its
+/// commit is on disk before it is answered, whatever the server's default.
+pub(super) const WRITE: &str = "begin isolation level read committed; set local synchronous_commit = on; \
      set local statement_timeout = '60s'; set local lock_timeout = '10s'; \
      set local idle_in_transaction_session_timeout = '15s'; set local jit = off";
 

@@ -34,6 +34,19 @@ pub fn query_each(sqlite: &'static str, postgres: &'static str) -> Query {
     Query { sqlite, postgres, values: Vec::new() }
 }
 
+/// For many rows in one statement: `$1` is a JSON array of arrays. `$text` is a
+/// macro that makes the text from what differs, the rows (`r.value ->> 0` is the
+/// first field of one) and the function that reads an id.
+macro_rules! bulk {
+    ($text:ident) => {
+        $crate::store::sql::query_each(
+            $text!("json_each($1)", "unhex"),
+            $text!("jsonb_array_elements($1::jsonb)", "uuid"),
+        )
+    };
+}
+pub(super) use bulk;
+
 /// One value; nulls keep their type, which `PostgreSQL` wants to know.
 #[derive(Debug)]
 pub enum Value {

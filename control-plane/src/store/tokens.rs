@@ -20,6 +20,9 @@ pub struct TokenRow {
     pub tag_key: Option<String>,
     /// Of the project: tokens created earlier are revoked.
     pub tokens_valid_from: i64,
+    /// As far as its events were counted.
+    pub request_count: i64,
+    pub last_used_at: Option<i64>,
 }
 
 /// Which tokens a list shows.
@@ -66,7 +69,9 @@ pub async fn update(conn: &mut Connection, row: &TokenRow) -> Result<(), Error> 
 pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<TokenRow>, Error> {
     query(
         "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-         p.tokens_valid_from from tokens t join projects p on p.id = t.project_id where t.id = $1",
+         p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, nullif(u.last_used_at, 0) as last_used_at \
+         from tokens t join projects p on p.id = t.project_id left join token_usage u on u.token_id = t.id \
+         where t.id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -90,8 +95,9 @@ pub async fn list(
         Some(project_id) => {
             query(
                 "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-                 p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
-                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
+                 nullif(u.last_used_at, 0) as last_used_at from tokens t join projects p on p.id = t.project_id \
+                 left join token_usage u on u.token_id = t.id where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) and t.project_id = $5 order by t.id desc limit $4",
             )
             .bind(before)
@@ -105,8 +111,9 @@ pub async fn list(
         None => {
             query(
                 "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-                 p.tokens_valid_from from tokens t join projects p on p.id = t.project_id \
-                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
+                 nullif(u.last_used_at, 0) as last_used_at from tokens t join projects p on p.id = t.project_id \
+                 left join token_usage u on u.token_id = t.id where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) order by t.id desc limit $4",
             )
             .bind(before)

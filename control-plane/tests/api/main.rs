@@ -10,6 +10,7 @@
 mod postgres_server;
 
 mod database;
+mod edge;
 mod world;
 
 mod outage;

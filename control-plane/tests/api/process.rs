@@ -2,7 +2,9 @@
 
 use super::Database;
 use crate::database::Database as _;
+use crate::edge::{Batch, Isolate, lines};
 use crate::world::TOKEN;
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
@@ -88,11 +90,18 @@ fn migrations_from_the_command_line() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(text).unwrap())
     };
-    assert_eq!(run("status"), (true, "0001 missing start\n0002 missing scale\n".to_owned()));
-    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\n".to_owned()));
+    assert_eq!(
+        run("status"),
+        (true, "0001 missing start\n0002 missing scale\n0003 missing events\n".to_owned())
+    );
+    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\napplied 0003\n".to_owned()));
     assert_eq!(run("up"), (true, "nothing to apply\n".to_owned()));
+    assert_eq!(run("down"), (true, "undone 0003\n".to_owned()));
+    assert_eq!(
+        run("status"),
+        (true, "0001 applied start\n0002 applied scale\n0003 missing events\n".to_owned())
+    );
     assert_eq!(run("down"), (true, "undone 0002\n".to_owned()));
-    assert_eq!(run("status"), (true, "0001 applied start\n0002 missing scale\n".to_owned()));
     assert_eq!(run("down"), (true, "undone 0001\n".to_owned()));
     let (success, message) = run("down");
     assert!(!success && message.contains("nothing to undo"), "{message}");
@@ -110,7 +119,7 @@ fn those_that_migrate_together_migrate_once() {
         said.push(String::from_utf8(output.stdout).unwrap());
     }
     said.sort();
-    assert_eq!(said[0], "applied 0001\napplied 0002\n");
+    assert_eq!(said[0], "applied 0001\napplied 0002\napplied 0003\n");
     assert!(said[1..].iter().all(|each| each == "nothing to apply\n"), "{said:?}");
 }
 
@@ -174,6 +183,44 @@ fn a_request_in_flight_is_finished_before_the_end() {
     let mut log = String::new();
     child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     assert!(log.contains(r#""path":"/manage/projects""#) && !log.contains(TOKEN), "{log}");
+}
+
+/// Events that were answered are counted, though the process was killed at once.
+#[test]
+fn events_survive_a_kill() {
+    let place = Place::new();
+    let mut isolate = Isolate::new();
+    let mut sent = 0;
+    for _ in 0..3 {
+        let (mut child, address) = serve(&place);
+        for _ in 0..5 {
+            let events = [isolate.event(), isolate.event()];
+            let batch = Batch { key: 1, ..Batch::new(lines(&events)) };
+            let mut request = "POST /edge/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n".to_owned();
+            for (name, value) in batch.request().headers() {
+                write!(request, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
+            }
+            request.push_str("\r\n");
+            request.push_str(&String::from_utf8(batch.body).unwrap());
+            let answer = call(&address, &request);
+            assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+            sent += events.len();
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let (mut child, address) = serve(&place);
+    let usage = format!(
+        "GET /manage/usage HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
+    );
+    // What a killed process had taken waits for 30 seconds.
+    let counted = (0..120).any(|_| {
+        std::thread::sleep(Duration::from_millis(500));
+        call(&address, &usage).contains(&format!("\"requests\":{sent},"))
+    });
+    assert!(counted, "{}", call(&address, &usage));
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
 }
 
 /// What was answered is there after the process was killed.

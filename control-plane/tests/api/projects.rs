@@ -13,11 +13,27 @@ async fn are_created_read_and_changed() {
     let path = format!("/manage/projects/{}", created["id"].as_str().unwrap());
     assert_eq!(world.get(&path).await.ok(StatusCode::OK), created);
 
-    let change = json!({ "default_provider": "anthropic", "on_stale": "deny", "max_snapshot_age": 60 });
+    assert_eq!(created["stream_usage"], "ask");
+    let change = json!({ "default_provider": "anthropic", "on_stale": "deny", "max_snapshot_age": 60,
+        "stream_usage": "ask_and_strip" });
     let changed = world.patch(&path, change).await.ok(StatusCode::OK);
     assert_eq!(changed["name"], "Acme");
     assert_eq!((&changed["on_stale"], &changed["max_snapshot_age"]), (&json!("deny"), &json!(60)));
+    assert_eq!(changed["stream_usage"], "ask_and_strip");
     assert_eq!(world.get(&path).await.ok(StatusCode::OK), changed);
+    let audit = world.get("/manage/audit?action=project.update").await.ok(StatusCode::OK);
+    assert_eq!(audit["data"][0]["before"]["stream_usage"], "ask");
+    assert_eq!(audit["data"][0]["after"]["stream_usage"], "ask_and_strip");
+    let other = world.post("/manage/projects", json!({ "name": "b", "stream_usage": "leave" })).await;
+    assert_eq!(other.ok(StatusCode::CREATED)["stream_usage"], "leave");
+    // And the edge is told.
+    let mut tx = world.store.read().await.unwrap();
+    let told = control_plane::store::snapshot::contents::project(
+        &mut tx,
+        created["id"].as_str().unwrap().parse().unwrap(),
+    );
+    let told = told.await.unwrap().unwrap();
+    assert_eq!(told.stream_usage, shared::snapshot::config::StreamUsage::AskAndStrip);
 }
 
 #[tokio::test]
@@ -61,6 +77,7 @@ async fn bad_input_is_named_by_its_field() {
         (json!({ "nick": "x", "name": "b" }), "nick"),
         (json!({ "name": "b", "default_provider": "nobody" }), "default_provider"),
         (json!({ "name": "b", "on_stale": "explode" }), "on_stale"),
+        (json!({ "name": "b", "stream_usage": "guess" }), "stream_usage"),
         (json!({ "name": "b", "max_snapshot_age": 0 }), "max_snapshot_age"),
         (json!({ "name": "b", "max_snapshot_age": -1 }), "max_snapshot_age"),
     ] {

@@ -22,7 +22,7 @@ async fn every_management_path_needs_the_token() {
             tried += 1;
         }
     }
-    assert_eq!(tried, 21);
+    assert_eq!(tried, 30);
 }
 
 #[tokio::test]
@@ -49,7 +49,7 @@ async fn only_the_listed_tokens_are_right() {
 #[tokio::test]
 async fn unknown_paths_and_methods_have_the_same_shape() {
     let world = World::start().await;
-    for path in ["/", "/manage", "/manage/project", "/manage/events", "/v1/models", "/manage/projects/"] {
+    for path in ["/", "/manage", "/manage/project", "/manage/event", "/v1/models", "/manage/projects/"] {
         world.get(path).await.error(404, "not_found");
     }
     let refused = world.delete("/manage/projects").await;

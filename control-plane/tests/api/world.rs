@@ -8,6 +8,8 @@ use axum::response::IntoResponse;
 use axum::{Json, Router};
 use control_plane::api::{self, ManagementTokens, TrustedProxies};
 use control_plane::domain::{Act, Domain};
+use control_plane::events::log::database::DatabaseLog;
+use control_plane::events::{Consumer, ConsumerSettings, EventLog, Ingest};
 use control_plane::secret::Secret;
 use control_plane::snapshot::{self, PublisherSettings, SnapshotHandle};
 use control_plane::store::{Store, migrate};
@@ -29,8 +31,10 @@ pub(crate) const API_KEY: &str = "sk-upstream-very-secret-key-1234";
 pub(crate) struct World<D> {
     pub(crate) router: Router,
     pub(crate) snapshot: SnapshotHandle,
+    pub(crate) domain: Domain,
     pub(crate) store: Store,
     pub(crate) tags: TagKeys,
+    pub(crate) log: Arc<dyn EventLog>,
     // Ends the publisher when dropped.
     shutdown: tokio::sync::watch::Sender<bool>,
     pub(crate) database: Arc<D>,
@@ -99,8 +103,10 @@ impl<D: Database> World<D> {
         domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
         let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
         let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
-        let router = api::router(domain, ManagementTokens::new(tokens.into()), proxies);
-        Self { router, snapshot, store, tags, shutdown, database, kv }
+        let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
+        let ingest = Arc::new(Ingest::new(ring(5), Arc::clone(&log), Arc::default()));
+        let router = api::router(domain.clone(), ManagementTokens::new(tokens.into()), proxies, ingest);
+        Self { router, snapshot, domain, store, tags, log, shutdown, database, kv }
     }
 
     /// Ends the control plane and leaves its database.
@@ -108,6 +114,12 @@ impl<D: Database> World<D> {
         drop(self.shutdown);
         self.store.close().await;
         self.database
+    }
+
+    /// A consumer of events, to be run by hand.
+    pub(crate) fn consumer(&self) -> Consumer {
+        let settings = ConsumerSettings { retention_days: 90, clock: control_plane::clock::now };
+        Consumer::new(self.store.clone(), Arc::clone(&self.log), Arc::default(), settings)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -197,7 +209,7 @@ pub(crate) fn request(method: Method, path: &str, body: Option<Value>) -> Reques
     }
 }
 
-fn ring(byte: u8) -> KeyRing {
+pub(crate) fn ring(byte: u8) -> KeyRing {
     KeyRing::from(Key::new([byte; 32]))
 }
 

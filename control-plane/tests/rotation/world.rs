@@ -128,8 +128,13 @@ pub(crate) fn act() -> Act {
 }
 
 pub(crate) async fn project(domain: &Domain, name: &str) -> Uuid {
-    let new =
-        NewProject { name: name.to_owned(), default_provider: None, on_stale: None, max_snapshot_age: None };
+    let new = NewProject {
+        name: name.to_owned(),
+        default_provider: None,
+        on_stale: None,
+        max_snapshot_age: None,
+        stream_usage: None,
+    };
     domain.create_project(&act(), new).await.unwrap().id
 }
 

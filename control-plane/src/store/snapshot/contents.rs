@@ -177,6 +177,7 @@ struct ProjectRow {
     default_provider: String,
     on_stale: String,
     max_snapshot_age: i64,
+    stream_usage: String,
 }
 
 #[derive(FromRow)]
@@ -192,7 +193,7 @@ struct CredentialRow {
 /// The present state of every project that changed since the base, by number.
 pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec<Project>, Error> {
     let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
          from projects
          where id in (select project_id from outbox
                       where project_id is not null and (base_id is null or base_id <> $1))
@@ -237,7 +238,7 @@ pub async fn project_page(
     limit: u32,
 ) -> Result<Vec<Project>, Error> {
     let rows: Vec<ProjectRow> = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
          from projects where number > $1 and number < $2 order by number limit $3",
     )
     .bind(after)
@@ -260,7 +261,7 @@ pub async fn project_page(
 
 pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<Project>, Error> {
     let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
          from projects where id = $1",
     )
     .bind(project_id)
@@ -294,11 +295,20 @@ fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Ve
             // A policy that is not understood denies.
             on_stale: if row.on_stale == "serve" { OnStale::Serve } else { OnStale::Deny },
             max_snapshot_age: from_db(row.max_snapshot_age),
-            stream_usage: StreamUsage::default(),
+            stream_usage: stream_usage(&row.stream_usage),
             credentials: of_project.remove(&row.id).unwrap_or_default(),
         })
     };
     projects.into_iter().map(project).collect()
+}
+
+/// One that is not understood changes no request.
+fn stream_usage(text: &str) -> StreamUsage {
+    match text {
+        "ask" => StreamUsage::Ask,
+        "ask_and_strip" => StreamUsage::AskAndStrip,
+        _ => StreamUsage::Leave,
+    }
 }
 
 /// All providers. One whose definition cannot be read is left out, so that the

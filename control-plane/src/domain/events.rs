@@ -1,0 +1,146 @@
+//! Events as they are kept, and what is missing of them.
+
+use super::audit::{self, Change};
+use super::page::{Page, PageRequest};
+use super::{Act, Domain, Error, Result};
+use crate::events::consume::CONSUMER;
+use crate::events::log::{Backlog, EventLog};
+use crate::store::events::{self as table, EventRow};
+use crate::store::{event_isolates, event_set_aside, token_usage, tokens};
+use serde_json::json;
+use shared::id::{self, UnixMs};
+use uuid::Uuid;
+
+pub use crate::store::event_isolates::IsolateRow;
+pub use crate::store::event_set_aside::SetAsideRow;
+
+/// How far the time in an event's id may be from the request's beginning: what
+/// `events/batch.rs` lets in, and a request's longest time.
+const ID_DRIFT_MS: UnixMs = 3 * 60 * 60 * 1000;
+
+/// Events read at once by an export.
+const EXPORTED_AT_ONCE: i64 = 1_000;
+
+/// Events that one transaction erases, so that others do not wait long for it.
+const ERASED_AT_ONCE: i64 = 5_000;
+
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    pub project_id: Option<Uuid>,
+    pub token_id: Option<Uuid>,
+    pub status: Option<u16>,
+    /// As requested or as answered.
+    pub model: Option<String>,
+    /// Of the request's beginning; `to` is not included.
+    pub from: Option<UnixMs>,
+    pub to: Option<UnixMs>,
+}
+
+/// How far the counting is, and what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status {
+    pub backlog: Backlog,
+    /// That an isolate numbered, and that did not come.
+    pub missing: u64,
+    /// Lines that were no events.
+    pub set_aside: u64,
+    /// Came again and did not count.
+    pub duplicates: u64,
+}
+
+impl Domain {
+    /// Newest first.
+    pub async fn list_events(&self, filter: &Filter, page: &PageRequest) -> Result<Page<EventRow>> {
+        let (before, rows) = (page.before()?, page.rows()?);
+        let mut tx = self.store.read().await?;
+        let rows = table::list(&mut tx, &filter.below(before)?, rows).await?;
+        page.page(rows, |row| row.id.as_bytes().to_vec(), Ok)
+    }
+
+    /// The next of them, newest first; none after the last.
+    pub async fn export_events(&self, filter: &Filter, before: Uuid) -> Result<Vec<EventRow>> {
+        let mut tx = self.store.read().await?;
+        Ok(table::list(&mut tx, &filter.below(before)?, EXPORTED_AT_ONCE).await?)
+    }
+
+    /// Isolates of which events are missing, newest first.
+    pub async fn list_gaps(&self, page: &PageRequest) -> Result<Page<IsolateRow>> {
+        let (before, rows) = (page.before()?, page.rows()?);
+        let mut tx = self.store.read().await?;
+        let rows = event_isolates::with_gap(&mut tx, before, rows).await?;
+        page.page(rows, |row| row.isolate_id.as_bytes().to_vec(), Ok)
+    }
+
+    /// Lines that were no events, newest first.
+    pub async fn list_set_aside(&self, page: &PageRequest) -> Result<Page<SetAsideRow>> {
+        let (before, rows) = (page.before()?, page.rows()?);
+        let mut tx = self.store.read().await?;
+        let rows = event_set_aside::list(&mut tx, before, rows).await?;
+        page.page(rows, |row| row.id.as_bytes().to_vec(), Ok)
+    }
+
+    pub async fn events_status(&self, log: &dyn EventLog) -> Result<Status> {
+        let backlog = log.backlog(CONSUMER).await.map_err(|error| Error::Internal(error.to_string()))?;
+        let mut tx = self.store.read().await?;
+        Ok(Status {
+            backlog,
+            missing: event_isolates::missing(&mut tx).await?.cast_unsigned(),
+            set_aside: event_set_aside::counted(&mut tx, "set_aside").await?.cast_unsigned(),
+            duplicates: event_set_aside::counted(&mut tx, "duplicates").await?.cast_unsigned(),
+        })
+    }
+
+    /// Erases what the token and its events up to now hold of a person, also of
+    /// events that are still on their way; returns how many it was erased from.
+    /// Amounts and sums stay.
+    pub async fn erase_events(&self, act: &Act, token_id: Uuid) -> Result<u64> {
+        let mut tx = self.store.write().await?;
+        let token = tokens::lock(&mut tx, token_id).await?.ok_or(Error::NotFound("token"))?;
+        let project_id = Some(token.project_id);
+        tokens::update(&mut tx, &tokens::TokenRow { metadata: None, ..token }).await?;
+        let change = Change {
+            action: "token.erase_events",
+            resource_id: token_id.to_string(),
+            project_id,
+            before: None,
+            after: Some(json!({ "erased_before": act.at })),
+        };
+        audit::record(&mut tx, act, change).await?;
+        event_set_aside::erase(&mut tx, token_id).await?;
+        token_usage::erase_before(&mut tx, token_id, act.at).await?;
+        tx.commit().await?;
+
+        let mut erased = 0;
+        loop {
+            let mut tx = self.store.write().await?;
+            let now_erased = table::erase(&mut tx, token_id, ERASED_AT_ONCE).await?;
+            tx.commit().await?;
+            erased += now_erased;
+            if now_erased < ERASED_AT_ONCE.cast_unsigned() {
+                return Ok(erased);
+            }
+        }
+    }
+}
+
+impl Filter {
+    /// Those with an id below `before`.
+    fn below(&self, before: Uuid) -> Result<table::Filter> {
+        let Self { project_id, token_id, status, model, from, to } = self.clone();
+        if model.as_ref().is_some_and(|model| model.contains('\0')) {
+            return Err(Error::invalid("model", "has no control characters"));
+        }
+        let above = id::new(from.unwrap_or_default().saturating_sub(ID_DRIFT_MS), &[0; 10]);
+        let latest = id::new(to.unwrap_or(u64::MAX).saturating_add(ID_DRIFT_MS), &[0xff; 10]);
+        Ok(table::Filter {
+            project_id,
+            token_id,
+            status: status.map(i64::from),
+            model,
+            from: from.unwrap_or_default().cast_signed().max(0),
+            to: i64::try_from(to.unwrap_or(u64::MAX)).unwrap_or(i64::MAX),
+            above,
+            below: before.min(latest),
+        })
+    }
+}

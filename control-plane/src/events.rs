@@ -1,0 +1,20 @@
+//! Events: taken in from the edge, kept in a durable log, and counted.
+//!
+//! [`Ingest`] answers the edge once the log has a batch. The consumer reads the
+//! log and counts: each event once, however often it comes.
+
+pub mod batch;
+mod complaint;
+pub mod consume;
+pub mod cost;
+mod estimate;
+pub mod ingest;
+pub mod log;
+mod nonces;
+mod pass;
+pub mod retain;
+mod tally;
+
+pub use consume::{Consumer, ConsumerSettings};
+pub use ingest::Ingest;
+pub use log::EventLog;

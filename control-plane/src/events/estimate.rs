@@ -1,0 +1,40 @@
+//! Usage that no one told, from sizes. Where bodies are captured they could be
+//! counted instead; nothing captures any yet.
+
+use shared::event::{Event, Usage, UsageSource};
+
+/// About as many bytes of text as a token has.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// How the paths end whose bodies are text in both directions.
+const TEXT_ENDPOINTS: [&str; 8] = [
+    "/chat/completions",
+    "/completions",
+    "/responses",
+    "/embeddings",
+    "/messages",
+    "/chat",
+    ":generateContent",
+    ":streamGenerateContent",
+];
+
+/// Gives an answer of a model an estimate where its usage is not known.
+pub(super) fn fill(event: &mut Event) {
+    let is_answer = (200..300).contains(&event.status) && event.bytes_out > 0;
+    let has_model = event.model.is_some() || event.model_requested.is_some();
+    let is_text = TEXT_ENDPOINTS.iter().any(|end| event.endpoint.ends_with(end));
+    if event.usage.is_known() || !is_answer || !has_model || !is_text {
+        return;
+    }
+    let output_tokens = if event.endpoint.ends_with("/embeddings") { 0 } else { tokens(event.bytes_out) };
+    event.usage = Usage {
+        input_tokens: Some(tokens(event.bytes_in)),
+        output_tokens: Some(output_tokens),
+        ..event.usage
+    };
+    event.usage_source = UsageSource::Estimated;
+}
+
+fn tokens(bytes: u64) -> u64 {
+    bytes.div_ceil(BYTES_PER_TOKEN)
+}

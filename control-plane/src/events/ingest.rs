@@ -1,0 +1,74 @@
+//! Takes batches in from the edge: a signed call, kept durably before it is answered.
+
+use super::batch;
+use super::log::{EventLog, LogError};
+use super::nonces::Nonces;
+use shared::id::UnixMs;
+use shared::key::KeyRing;
+use shared::signed_call::{Call, CallError};
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::Notify;
+
+/// 16 MB: the largest batch.
+pub const MAX_BATCH: usize = 16 * 1024 * 1024;
+
+#[derive(Debug)]
+pub struct Ingest {
+    keys: KeyRing,
+    nonces: Nonces,
+    log: Arc<dyn EventLog>,
+    wake: Arc<Notify>,
+}
+
+/// What became of a batch's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    pub accepted: u64,
+    pub set_aside: u64,
+}
+
+#[derive(Debug, Error)]
+pub enum IngestError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the call was made before; if its answer was lost, sign it anew with another nonce")]
+    Replayed,
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl Ingest {
+    /// `EDGE_INGEST_KEY` and the log; `wake` tells the consumer of this process.
+    pub fn new(keys: KeyRing, log: Arc<dyn EventLog>, wake: Arc<Notify>) -> Self {
+        Self { keys, nonces: Nonces::default(), log, wake }
+    }
+
+    /// Verifies the call and keeps its body. A sender that hears nothing, or of
+    /// a failure, sends the same batch again: its events count once.
+    pub async fn take(&self, call: &Call<'_>, signature: &str, now: UnixMs) -> Result<Taken, IngestError> {
+        call.verify(signature, &self.keys, now / 1000)?;
+        if !self.nonces.insert(call.nonce, now / 1000) {
+            return Err(IngestError::Replayed);
+        }
+        let taken = look(call.body, now);
+        if taken != Taken::default() {
+            self.log.append(call.body, now).await?;
+            self.wake.notify_one();
+        }
+        Ok(taken)
+    }
+
+    pub fn log(&self) -> &dyn EventLog {
+        &*self.log
+    }
+}
+
+/// Says what the consumer will find: it judges the lines in the same way, and
+/// sets aside those that are no events.
+fn look(body: &[u8], now: UnixMs) -> Taken {
+    batch::lines(body).fold(Taken::default(), |taken, line| match batch::judge(line, now) {
+        Ok(_) => Taken { accepted: taken.accepted + 1, ..taken },
+        Err(_) => Taken { set_aside: taken.set_aside + 1, ..taken },
+    })
+}
