@@ -45,9 +45,7 @@ pub const TESTS: &[Test] = &[
         name: "oracle",
         takes: "10 min",
         what: "random changes beside a naive model; ORACLE_CASES changes the number",
-        start: || {
-            Box::pin(command("cargo", &["test", "--locked", "-p", "latchkey-tests", "--test", "oracle"]))
-        },
+        start: || Box::pin(compared()),
     },
     Test {
         name: "fuzz",
@@ -62,6 +60,8 @@ const CLIENTS: usize = 12;
 /// Of so many changes, one kill at least.
 const CHANGES_A_KILL: usize = 40;
 const CYCLES: usize = 60;
+/// Histories on each database.
+const CASES: usize = 200;
 /// Of each target.
 const FUZZ_SECONDS: usize = 600;
 const STILL_RUNNING: Duration = Duration::from_secs(30);
@@ -99,6 +99,12 @@ async fn stopped() -> String {
     let mut dice = Dice::of_environment();
     let moments: Vec<_> = (0..number("SOAK_CYCLES", CYCLES)).map(|_| Moment::by_chance(&mut dice)).collect();
     several::run(&server, moments, dice).await.to_string()
+}
+
+async fn compared() -> String {
+    let cases = format!("ORACLE_CASES={}", number("ORACLE_CASES", CASES));
+    let test = ["cargo", "test", "--locked", "-p", "latchkey-tests", "--test", "oracle", "--", "--nocapture"];
+    command("env", &[&[&*cases], &test[..]].concat()).await
 }
 
 async fn fuzzed() -> String {
