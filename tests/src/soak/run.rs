@@ -72,9 +72,7 @@ pub const TESTS: &[Test] = &[
         name: "oracle",
         takes: "10 min",
         what: "random changes beside a naive model; ORACLE_CASES changes the number",
-        start: || {
-            Box::pin(command("cargo", &["test", "--locked", "-p", "latchkey-tests", "--test", "oracle"]))
-        },
+        start: || Box::pin(compared()),
     },
     Test {
         name: "fuzz",
@@ -96,6 +94,8 @@ const TOKENS: usize = 10_000_000;
 const REQUESTS: usize = 200_000;
 /// How much slower requests may be at p99 while changes are made.
 const SLOWER: Duration = Duration::from_millis(5);
+/// Histories on each database.
+const CASES: usize = 200;
 /// Of each target.
 const FUZZ_SECONDS: usize = 600;
 const STILL_RUNNING: Duration = Duration::from_secs(30);
@@ -161,6 +161,12 @@ async fn flooded(database: Database) -> String {
         live: number("SOAK_REQUESTS", REQUESTS) / 10,
     };
     flood::run(plan, Dice::of_environment()).await.to_string()
+}
+
+async fn compared() -> String {
+    let cases = format!("ORACLE_CASES={}", number("ORACLE_CASES", CASES));
+    let test = ["cargo", "test", "--locked", "-p", "latchkey-tests", "--test", "oracle", "--", "--nocapture"];
+    command("env", &[&[&*cases], &test[..]].concat()).await
 }
 
 async fn fuzzed() -> String {
