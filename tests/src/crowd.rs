@@ -9,7 +9,7 @@ use crate::{fixture, keys};
 use shared::id::{self, UnixMs};
 use shared::provider::{Api, Provider};
 use shared::sealed::{Binding, Sealed};
-use shared::snapshot::config::{Credential, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, Project};
+use shared::snapshot::config::{Credential, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, Project, StreamUsage};
 use shared::snapshot::record::TokenRecord;
 use shared::token::Token;
 use uuid::Uuid;
@@ -88,6 +88,7 @@ impl Crowd {
             default_provider: provider.name.clone(),
             on_stale: OnStale::Serve,
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
+            stream_usage: StreamUsage::default(),
             credentials: (0..self.credentials).map(credential).collect(),
         }
     }

@@ -24,6 +24,7 @@ impl World {
             default_provider: Some(PROVIDER.to_owned()),
             on_stale: None,
             max_snapshot_age: None,
+            stream_usage: None,
         };
         let project = domain.create_project(&ControlPlane::act(), new).await.unwrap();
         let number = self.projects.len();

@@ -7,6 +7,7 @@ use crate::model::Verdict;
 use crate::published::Published;
 use crate::runtime::Runtime;
 use crate::view::Location;
+use edge::event::Trace;
 use edge::head::Head;
 use edge::isolate::Isolate;
 use edge::load;
@@ -15,6 +16,7 @@ use edge::refusal::Code;
 use edge::route::Plan;
 use latchkey_tests::keys::DEPLOYMENT;
 use std::rc::Rc;
+use uuid::Uuid;
 
 /// As in production.
 const REFRESH: Time = 10 * SECOND;
@@ -65,7 +67,7 @@ impl Edge {
             credential_keys: listed.credential_keys(),
             ingest_keys: keys::fixed(),
         };
-        let isolate = Rc::new(Isolate::new(settings, listed.verifier(), REFRESH));
+        let isolate = Rc::new(Isolate::new(settings, listed.verifier(), REFRESH, Uuid::nil()));
         Self { isolate, location, listed: listed.clone(), knows: 0 }
     }
 
@@ -91,7 +93,8 @@ impl Edge {
         let outcome = runtime.run(async {
             load::refresh(&isolate, &reads, at).await;
             let snapshot = isolate.holder.borrow().current();
-            load::decide(&isolate, &reads, snapshot.as_deref(), &head, at, chance).await
+            let mut trace = Trace::default();
+            load::decide(&isolate, &reads, snapshot.as_deref(), &head, at, chance, &mut trace).await
         });
         if let Some(told) = told.filter(|_| is_well) {
             self.knows = self.knows.max(told);
