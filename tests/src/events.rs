@@ -200,10 +200,9 @@ async fn failed(state: &Mutex<State>, side: Side, text: &str) -> Option<Response
     let refused =
         |status: u16| Some((StatusCode::from_u16(status).unwrap(), "the test says so").into_response());
     match fault {
-        Fault::None | Fault::Skew(_) => None,
         Fault::Status(status) => refused(status),
         Fault::MoreLinesThan(lines, status) if text.lines().count() > lines => refused(status),
-        Fault::MoreLinesThan(..) => None,
+        Fault::None | Fault::Skew(_) | Fault::MoreLinesThan(..) => None,
         Fault::Hang => std::future::pending().await,
         Fault::Delay(delay) => {
             tokio::time::sleep(delay).await;
