@@ -62,12 +62,18 @@ export function answer(status, headers, body) {
 // Sends a request upstream and makes the client's response of the answer; or
 // says in a word why there is none to pass on. `length` is that of the body, if
 // it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
-export async function forward(
+export function forward(context, request, exchange, ...rest) {
+  const answered = carry(context, request, exchange, ...rest);
+  // So that it comes to its end even if the client leaves.
+  if (exchange !== 0) context.waitUntil(answered);
+  return answered;
+}
+
+async function carry(
   context, request, exchange, url, withheld, headers, answerWithheld, answerHeaders,
   firstByteMs, idleMs, totalMs, length, maxBody, isBodyRead,
 ) {
-  const x = new Exchange(exchange, request, idleMs, totalMs);
-  if (exchange !== 0) context.waitUntil(new Promise((done) => { x.done = done; }));
+  const x = new Exchange(context, exchange, request, idleMs, totalMs);
   try {
     const upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
     const { status } = upstream;
@@ -89,7 +95,8 @@ export async function forward(
 }
 
 class Exchange {
-  constructor(id, request, idleMs, totalMs) {
+  constructor(context, id, request, idleMs, totalMs) {
+    this.context = context;
     this.id = id;
     this.idleMs = idleMs;
     this.abort = new AbortController();
@@ -99,7 +106,6 @@ class Exchange {
     this.bytesOut = 0;
     this.upload = undefined;
     this.isAnswered = false;
-    this.done = undefined;
     // Of the whole, of the upstream's silence, and of the timer.
     this.total = Date.now() + totalMs;
     this.silence = Infinity;
@@ -165,7 +171,6 @@ class Exchange {
   // There is nothing to pass on: the rest is Rust's.
   isOver(word) {
     this.rest();
-    this.done?.();
     return word;
   }
 
@@ -180,7 +185,6 @@ class Exchange {
     const declared = headers.get("content-length");
     if (body === null || declared === "0") {
       this.end(CLEAN);
-      this.done();
       return respond(body);
     }
     // What is read here is decoded, and encoded again for the client.
@@ -195,7 +199,6 @@ class Exchange {
       if (first.value?.byteLength === length) {
         this.take(first.value, mode);
         const isBroken = this.end(CLEAN) === false;
-        this.done();
         return respond(isBroken ? broken(length) : first.value);
       }
     }
@@ -206,9 +209,11 @@ class Exchange {
     if (!isLengthKept) response.headers.delete("content-length");
     this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
     if (this.how !== undefined) this.tellStopped();
-    if (mode === TEE) this.byTee(body, writable);
-    else if (mode === NATIVE && length >= 0 && reader === undefined) this.natively(body, writable, length);
-    else this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first);
+    this.context.waitUntil(
+      mode === TEE ? this.byTee(body, writable)
+        : mode === NATIVE && length >= 0 && reader === undefined ? this.natively(body, writable, length)
+          : this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first),
+    );
     return response;
   }
 
@@ -329,7 +334,6 @@ class Exchange {
     } catch {
       // The client has left, or does not read.
     }
-    this.done();
   }
 
   end(how) {
