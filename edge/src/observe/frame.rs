@@ -57,8 +57,9 @@ fn after_events(body: &Body, dialect: Dialect, object: &str) -> String {
         return format!("{missing}{object}\n{name}\n");
     }
     match rest {
-        Rest::Empty => alone,
-        Rest::Other { has_data: false } => format!("\n{alone}"),
+        Rest::Empty { is_after_cr: false } => alone,
+        // Google's for Node takes a frame to end in `\n\n`, `\r\r` or `\r\n\r\n`.
+        Rest::Empty { is_after_cr: true } | Rest::Other { has_data: false } => format!("\n{alone}"),
         Rest::Other { has_data: true } => format!("\n\n{alone}"),
         Rest::Between { blank } => match completed(body, dialect, object) {
             Some(rest) => format!("data: {rest}\n{name}\n{alone}"),
@@ -77,7 +78,8 @@ fn completed(body: &Body, dialect: Dialect, object: &str) -> Option<String> {
     // Nothing of what the frame holds is to pass for content.
     let emptied = match dialect {
         Dialect::Chat => "\"choices\":[],",
-        Dialect::Gemini => "\"candidates\":[],",
+        Dialect::Gemini => "\"candidates\":[],\"usageMetadata\":null,",
+        Dialect::Messages => "\"message\":null,\"delta\":null,\"content_block\":null,",
         _ => "",
     };
     Some(format!("{rest}{emptied}{}", object.strip_prefix('{')?))

@@ -79,6 +79,8 @@ pub(crate) struct Scanner<T: 'static> {
     objects: u128,
     /// What is wanted of each container that is open, the outermost first.
     path: [Option<&'static Want<T>>; MAX_PATH],
+    /// What is wanted of the elements of each.
+    each: [Option<&'static Want<T>>; MAX_PATH],
     /// What is wanted of the value that comes next in an object.
     next: Option<&'static Want<T>>,
     text: Text,
@@ -102,8 +104,14 @@ impl<T: Copy + 'static> Want<T> {
         Self { key, tag: Some(tag), inner }
     }
 
+    #[inline]
     fn find(&'static self, key: &[u8]) -> Option<&'static Self> {
-        self.inner.iter().find(|want| want.key.as_bytes() == key)
+        // Most keys are none of them, and differ at once.
+        let (length, first, last) = (key.len(), key.first(), key.last());
+        self.inner.iter().find(|want| {
+            let wanted = want.key.as_bytes();
+            wanted.len() == length && wanted.first() == first && wanted.last() == last && wanted == key
+        })
     }
 }
 
@@ -116,6 +124,7 @@ impl<T: Copy + 'static> Scanner<T> {
             depth: 0,
             objects: 0,
             path: [None; MAX_PATH],
+            each: [None; MAX_PATH],
             next: None,
             text: Text::default(),
             last: 0,
@@ -160,34 +169,34 @@ impl<T: Copy + 'static> Scanner<T> {
         self.offset = self.offset.saturating_add(bytes.len() as u64);
     }
 
-    /// What lies between strings and numbers.
+    /// Reads from between two tokens on, to the end or into one that is not all there.
     #[inline]
     fn structure(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
         let mut at = from;
         while let Some(&byte) = bytes.get(at) {
             at += 1;
             match byte {
-                b' ' | b'\t' | b'\n' | b'\r' => {}
-                b'"' => {
-                    if self.begin_string() {
-                        return self.string(bytes, at, found);
-                    }
-                    return at;
-                }
+                b'"' => at = self.begin_string(bytes, at, found),
                 b':' if self.expect == Expect::Colon => self.expect = Expect::Value,
                 b',' if self.expect == Expect::CommaOrEnd => {
                     self.expect = if self.is_in_object() { Expect::Key } else { Expect::Value };
                 }
+                b' ' | b'\t' | b'\n' | b'\r' => {}
                 b'{' | b'[' if self.takes_value() => self.open(byte == b'{', self.position(at - 1), found),
                 b'}' | b']' if self.takes_end(byte == b'}') => self.close(self.position(at - 1), found),
                 b'-' | b'0'..=b'9' if self.takes_value() => {
+                    self.text.begin(self.is_value_wanted());
                     self.token = Token::Number;
-                    self.text.begin(self.wanted().is_some_and(|want| want.tag.is_some()));
-                    return at - 1;
+                    at = self.number(bytes, at - 1, found);
                 }
-                b't' if self.takes_value() => self.token = Token::Literal(b"rue", Value::Bool(true)),
-                b'f' if self.takes_value() => self.token = Token::Literal(b"alse", Value::Bool(false)),
-                b'n' if self.takes_value() => self.token = Token::Literal(b"ull", Value::Null),
+                b't' | b'f' | b'n' if self.takes_value() => {
+                    let (rest, value): (&'static [u8], _) = match byte {
+                        b't' => (b"rue", Value::Bool(true)),
+                        b'f' => (b"alse", Value::Bool(false)),
+                        _ => (b"ull", Value::Null),
+                    };
+                    at = self.literal(bytes, at, rest, value, found);
+                }
                 _ => self.expect = Expect::Broken,
             }
             if self.token != Token::None || self.expect == Expect::Broken {
@@ -197,18 +206,33 @@ impl<T: Copy + 'static> Scanner<T> {
         at
     }
 
-    fn begin_string(&mut self) -> bool {
+    /// After its quote.
+    #[inline]
+    fn begin_string(
+        &mut self,
+        bytes: &[u8],
+        from: usize,
+        found: &mut impl FnMut(T, Value<'_>, u64),
+    ) -> usize {
         let is_kept = match self.expect {
-            Expect::Key | Expect::KeyOrEnd => self.container().is_some_and(|want| !want.inner.is_empty()),
-            Expect::Value | Expect::ElementOrEnd => self.wanted().is_some_and(|want| want.tag.is_some()),
+            Expect::Key | Expect::KeyOrEnd => self.container().is_some(),
+            Expect::Value | Expect::ElementOrEnd => self.is_value_wanted(),
             Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken => {
                 self.expect = Expect::Broken;
-                return false;
+                return from;
             }
         };
+        let rest = bytes.get(from..).unwrap_or_default();
+        let (text, after) = rest.split_at(string::plain(rest));
+        let end = from + text.len() + 1;
+        if after.first() == Some(&b'"') {
+            // Nearly always: it is all there, and has nothing to unescape.
+            self.end_string(text, end, found);
+            return end;
+        }
         self.text.begin(is_kept);
         self.token = Token::String;
-        true
+        self.string(bytes, from, found)
     }
 
     fn string(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
@@ -219,19 +243,22 @@ impl<T: Copy + 'static> Scanner<T> {
             return bytes.len();
         };
         self.token = Token::None;
+        let text = std::mem::take(&mut self.text);
+        self.end_string(text.kept(), end, found);
+        end
+    }
+
+    #[inline]
+    fn end_string(&mut self, text: &[u8], end: usize, found: &mut impl FnMut(T, Value<'_>, u64)) {
         if matches!(self.expect, Expect::Key | Expect::KeyOrEnd) {
-            self.next = match self.container() {
-                Some(want) if !want.inner.is_empty() => want.find(self.text.kept()),
-                _ => None,
-            };
+            self.next = self.container().and_then(|want| want.find(text));
             self.expect = Expect::Colon;
         } else {
             if let Some(tag) = self.wanted().and_then(|want| want.tag) {
-                found(tag, Value::Text(self.text.kept()), self.position(end));
+                found(tag, Value::Text(text), self.position(end));
             }
             self.after_value();
         }
-        end
     }
 
     fn number(&mut self, bytes: &[u8], from: usize, found: &mut impl FnMut(T, Value<'_>, u64)) -> usize {
@@ -291,8 +318,10 @@ impl<T: Copy + 'static> Scanner<T> {
         if let Some(tag) = wanted.and_then(|want| want.tag) {
             found(tag, if is_object { Value::Object } else { Value::Array }, position);
         }
-        if let Some(place) = self.path.get_mut(usize::from(self.depth)) {
+        let depth = usize::from(self.depth);
+        if let (Some(place), Some(each)) = (self.path.get_mut(depth), self.each.get_mut(depth)) {
             *place = wanted;
+            *each = if is_object { None } else { wanted.and_then(|want| want.find(EACH.as_bytes())) };
         }
         let bit = 1 << self.depth;
         self.objects = if is_object { self.objects | bit } else { self.objects & !bit };
@@ -343,8 +372,12 @@ impl<T: Copy + 'static> Scanner<T> {
         } else if self.is_in_object() {
             self.next
         } else {
-            self.container()?.inner.iter().find(|want| want.key == EACH)
+            *self.each.get(usize::from(self.depth).checked_sub(1)?)?
         }
+    }
+
+    fn is_value_wanted(&self) -> bool {
+        self.wanted().is_some_and(|want| want.tag.is_some())
     }
 
     fn position(&self, at: usize) -> u64 {

@@ -40,7 +40,7 @@ enum Field {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// At the start of a line, of a frame that has no data yet.
-    Empty,
+    Empty { is_after_cr: bool },
     /// At the start of a line, of a frame with data. A blank line ends it.
     Between { blank: &'static str },
     /// In a data line: in its name, of which this is missing, or in its value.
@@ -204,7 +204,7 @@ impl Lines {
                 // After a CR an LF alone would only complete the line's end.
                 Rest::Between { blank: if self.is_after_cr { "\n\n" } else { "\n" } }
             }
-            Line::Bom(0) | Line::Start => Rest::Empty,
+            Line::Bom(0) | Line::Start => Rest::Empty { is_after_cr: self.is_after_cr },
             Line::Name(Field::Data, matched) => Rest::Data("data: ".get(matched..).unwrap_or_default()),
             Line::Before(Field::Data) => Rest::Data(" "),
             Line::Data => Rest::Data(""),

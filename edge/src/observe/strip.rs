@@ -87,7 +87,7 @@ impl Strip {
                 }
                 Some(_) => true,
                 // Between frames, or after the name of one.
-                None => self.lines.rest() == Rest::Empty,
+                None => matches!(self.lines.rest(), Rest::Empty { .. }),
             };
             self.is_passing |= self.frame.is_another() || self.held.len() + (at - from) > MAX_HELD;
             if is_over || self.is_passing {

@@ -394,6 +394,15 @@ fn a_stall_says_that_it_was_one() {
     assert!(frame.contains("\"sequence_number\":2"), "{frame}");
 }
 
+/// Google's SDK for Node knows the end of a frame by its pairs of newlines alone.
+#[test]
+fn half_a_blank_line_is_completed() {
+    let frame = chat("data: {}\r\n\r").observe(End::Cut).error_frame.unwrap();
+    assert!(frame.starts_with("\ndata: {\"error\""), "{frame}");
+    let frame = chat("data: {}\r\n\r\n").observe(End::Cut).error_frame.unwrap();
+    assert!(frame.starts_with("data: {\"error\""), "{frame}");
+}
+
 #[test]
 fn a_truncated_message_reports_no_output() {
     let cut = STREAMS[2].cut(MESSAGES.find("event: message_delta").unwrap());

@@ -3,9 +3,6 @@
 /// Whatever is wanted is shorter, keys and numbers too; texts are cut there anyway.
 const MAX_KEPT: usize = shared::event::MAX_TEXT_LEN;
 
-/// A search for the end of a string begins byte by byte: most end before `memchr` pays.
-const SHORT: usize = 16;
-
 #[derive(Debug)]
 pub(super) struct Text {
     kept: [u8; MAX_KEPT],
@@ -158,13 +155,26 @@ impl Text {
 
 /// How many bytes there are before the next quote or backslash.
 #[inline]
-fn plain(bytes: &[u8]) -> usize {
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
-    match bytes.iter().take(SHORT).position(is_special) {
-        Some(length) => length,
-        None => match bytes.get(SHORT..) {
-            Some(rest) => memchr::memchr2(b'"', b'\\', rest).map_or(bytes.len(), |at| SHORT + at),
-            None => bytes.len(),
-        },
+pub(super) fn plain(bytes: &[u8]) -> usize {
+    let (words, tail) = bytes.as_chunks::<8>();
+    for (index, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let special = zeros(word ^ QUOTES) | zeros(word ^ BACKSLASHES);
+        if special != 0 {
+            return index * 8 + (special.trailing_zeros() / 8) as usize;
+        }
     }
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    bytes.len() - tail.len() + tail.iter().position(is_special).unwrap_or(tail.len())
+}
+
+const ONES: u64 = u64::MAX / 0xff;
+const QUOTES: u64 = ONES * b'"' as u64;
+const BACKSLASHES: u64 = ONES * b'\\' as u64;
+
+/// The highest bit of each byte that is zero, up to the first such; of those
+/// above it nothing is said.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
