@@ -11,3 +11,4 @@ pub mod publish;
 pub mod report;
 pub mod rig;
 pub mod stream;
+pub mod usage;

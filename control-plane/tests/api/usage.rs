@@ -4,7 +4,6 @@ use super::World;
 use crate::edge::Isolate;
 use axum::http::StatusCode;
 use control_plane::clock;
-use control_plane::store::sql::{Query, query, query_each};
 use control_plane::timestamp::Timestamp;
 use serde_json::{Value, json};
 use shared::event::{Completion, Event, Usage, UsageSource};
@@ -255,71 +254,4 @@ async fn a_group_has_the_fields_that_it_is_made_by() {
         world.get(&format!("/manage/usage?{bad}")).await.error(400, "invalid_request");
     }
     assert!(usage(&world, "from=2000-01-01T00:00:00Z&to=2001-01-01T00:00:00Z&group_by=day").await.is_empty());
-}
-
-/// A month of 1,000 tokens × 3 models × 720 hours: `cargo test -p control-plane --release --test api -- --ignored
-/// --nocapture --test-threads 1 a_month`.
-#[tokio::test]
-#[ignore = "fills a database with 2.16 million rows; prints how long reports take"]
-async fn a_month_of_many_tokens_is_reported_quickly() {
-    let world = World::start().await;
-    let today = clock::now() / DAY_MS;
-    let first = i64::try_from(today - 29).unwrap();
-    let started = clock::start();
-    let mut tx = world.store.write().await.unwrap();
-    fill_hourly().bind(first * 24).execute(&mut tx).await.unwrap();
-    fill_daily().bind(first).execute(&mut tx).await.unwrap();
-    tx.commit().await.unwrap();
-    println!("filled in {:?}", started.elapsed());
-    let from = Timestamp((today - 29) * DAY_MS);
-    let odd = Timestamp(today * DAY_MS - 29 * DAY_MS + 5 * HOUR_MS + 1);
-    for query in [
-        format!("group_by=token,day&from={from}&limit=10000"),
-        format!("group_by=token,day&from={odd}&limit=10000"),
-        format!("group_by=token,day&from={from}&limit=1000"),
-        format!("group_by=day&from={from}"),
-        format!("group_by=model&from={from}"),
-        format!("group_by=model&from={odd}"),
-        format!("group_by=token&from={from}"),
-        format!("group_by=hour&from={from}"),
-        format!("from={odd}"),
-    ] {
-        for round in 0..2 {
-            let started = clock::start();
-            let page = world.get(&format!("/manage/usage?{query}")).await.ok(StatusCode::OK);
-            let first_page = started.elapsed();
-            let rows = page["data"].as_array().unwrap().len();
-            if round == 1 {
-                println!("{first_page:>12.1?} {rows:>6} groups  {query}");
-            }
-        }
-    }
-    let started = clock::start();
-    let groups = usage(&world, &format!("group_by=token,day&from={from}&limit=10000")).await;
-    println!("{:>12.1?} {:>6} groups  all pages by token and day", started.elapsed(), groups.len());
-    assert_eq!(groups.len(), 30_000);
-    assert!(groups.iter().all(|group| group["requests"] == 72));
-}
-
-fn fill_hourly() -> Query {
-    query_each(
-        "with recursive hours(h) as (select 0 union all select h + 1 from hours where h < 719), \
-         tokens(t) as (select 1 union all select t + 1 from tokens where t < 1000), \
-         models(m) as (select 'gpt-4o' union all select 'gpt-4o-mini' union all select 'o3') \
-         insert into usage_hourly select $1 + h, unhex(printf('%032x', 1 + t % 10)), unhex(printf('%032x', 100 + t)), \
-         'openai', m, 200, 'complete', 1, 1000, 2000, 300, 400, 50, 60, 7000, 0, 0 \
-         from hours, tokens, models where true order by 1, 2, 3, 4, 5",
-        "insert into usage_hourly select $1 + h, lpad(to_hex(1 + t % 10), 32, '0')::uuid, \
-         lpad(to_hex(100 + t), 32, '0')::uuid, 'openai', m, 200, 'complete', 1, 1000, 2000, 300, 400, 50, 60, 7000, 0, 0 \
-         from generate_series(0, 719) h, generate_series(1, 1000) t, unnest(array['gpt-4o', 'gpt-4o-mini', 'o3']) m",
-    )
-}
-
-fn fill_daily() -> Query {
-    query(
-        "insert into usage_daily select hour / 24, project_id, token_id, provider, model, status, completion, \
-         sum(requests), sum(bytes_in), sum(bytes_out), sum(input_tokens), sum(output_tokens), sum(cached_input_tokens), \
-         sum(reasoning_tokens), sum(cost), sum(unpriced), sum(estimated) from usage_hourly where hour / 24 >= $1 \
-         group by 1, 2, 3, 4, 5, 6, 7",
-    )
 }

@@ -4,7 +4,7 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
 use latchkey_tests::bench::{
-    change, cold, forward, lookup, memory, peer, publish, report::Report, rig::Rig, stream,
+    change, cold, forward, lookup, memory, peer, publish, report::Report, rig::Rig, stream, usage,
 };
 use std::process::Command;
 use tokio::runtime::{Builder, Runtime};
@@ -21,6 +21,9 @@ fn main() {
         }
         if wanted("one-change") {
             publish::one_change().await.into_iter().for_each(|row| report.add(row));
+        }
+        if wanted("usage") {
+            usage::of_a_month().await.into_iter().for_each(|row| report.add(row));
         }
     });
     if wanted("lookup") {
