@@ -1,6 +1,6 @@
 //! One change a second for minutes, at many projects, while requests go on at
-//! a steady rate: how much slower they are than without changes, and whether
-//! memory grows.
+//! a steady rate, with a compaction of everything in the midst: how much slower
+//! they are than without changes, and whether memory grows.
 
 use super::dice::Dice;
 use super::kill::Database;
@@ -73,7 +73,7 @@ pub async fn run(plan: Plan, dice: Dice) -> Report {
     let mut seen = Seen::default();
     changer.make(plan.changes / 2, &mut seen).await;
     let middle = scale.memory().await;
-    changer.make(plan.changes / 2, &mut seen).await;
+    tokio::join!(rebuild(&scale), changer.make(plan.changes / 2, &mut seen));
     let during = pulse.take();
     let end = scale.memory().await;
     tokio::time::sleep(quiet).await;
@@ -102,6 +102,12 @@ async fn warm_up(scale: &Scale, live: &[String], requests: usize) {
         }
     });
     futures_util::future::join_all(work).await;
+}
+
+/// Compiles everything, and returns when that is in use.
+async fn rebuild(scale: &Scale) {
+    let output = scale.rig.fleet.setup().run(&["snapshot", "rebuild", "--json"]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Manifests and bases that KV had, looked at once a second.
@@ -194,6 +200,7 @@ impl Changer<'_> {
 impl Report {
     fn check(&self) {
         let Self { plan, memory: [start, _, end], .. } = self;
+        assert!(self.bases > 1, "no compaction while changes were made: {self}");
         assert!(end.bytes() <= start.bytes() + MAX_GROWTH && end.bytes() < MAX_MEMORY, "{self}");
         assert!(end.resident <= start.resident + MAX_RESIDENT_GROWTH, "{self}");
         let [before, after] = self.quiet;
