@@ -23,6 +23,9 @@ pub const MAX_TOKENS: u64 = 1 << 40;
 const MAX_BYTES: u64 = 1 << 50;
 const MAX_COUNT: u32 = 10_000_000;
 
+/// Far more than an isolate could carry; the edge cuts it there.
+pub const MAX_IN_FLIGHT: u32 = 1_000_000;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub v: u8,
@@ -79,6 +82,10 @@ pub struct Event {
     pub colo: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// How many other requests of the isolate had begun and not ended when this
+    /// event got its number: what it lost, at least, if this was its last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_flight: u32,
 }
 
 /// One call of an upstream.
@@ -216,6 +223,7 @@ impl Event {
                     .flatten()
                     .all(|text| text.len() <= 16 && is_text(text)),
             ),
+            ("in_flight", self.in_flight <= MAX_IN_FLIGHT),
         ];
         match checks.into_iter().find(|(_, is_right)| !is_right) {
             Some((field, _)) => Err(EventError::Range(field)),
@@ -242,6 +250,11 @@ fn one() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_one(count: &u32) -> bool {
     *count == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
@@ -284,6 +297,7 @@ mod tests {
             snapshot_version: Some(1_795_443_999_000),
             colo: Some("FRA".into()),
             country: Some("DE".into()),
+            in_flight: 3,
         }
     }
 
@@ -299,6 +313,14 @@ mod tests {
     fn what_a_newer_edge_adds_is_ignored() {
         let line = event().to_line().unwrap().replacen('{', r#"{"cache_status":{"hit":true},"#, 1);
         assert_eq!(Event::parse(line.as_bytes()).unwrap(), event());
+    }
+
+    #[test]
+    fn what_an_older_edge_does_not_tell_is_nothing() {
+        let alone = Event { in_flight: 0, ..event() };
+        let line = alone.to_line().unwrap();
+        assert!(!line.contains("in_flight"));
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), alone);
     }
 
     #[test]
@@ -318,6 +340,7 @@ mod tests {
         assert!(refused(|event| event.model = Some("a\0b".into())).contains("model"));
         assert!(refused(|event| event.usage.output_tokens = Some(u64::MAX)).contains("tokens"));
         assert!(refused(|event| event.bytes_out = u64::MAX).contains("`bytes_out`"));
+        assert!(refused(|event| event.in_flight = MAX_IN_FLIGHT + 1).contains("`in_flight`"));
     }
 
     #[test]

@@ -80,6 +80,7 @@ impl Isolate {
             snapshot_version: Some(1),
             colo: Some("FRA".into()),
             country: Some("DE".into()),
+            in_flight: 0,
         }
     }
 }
