@@ -68,7 +68,7 @@ pub struct Event {
     /// Of the client's body, as far as it is known.
     #[serde(default)]
     pub bytes_in: u64,
-    /// Of the answer's body, as far as it was sent.
+    /// Of the answer's body, as far as it was sent, before any compression.
     #[serde(default)]
     pub bytes_out: u64,
     #[serde(flatten)]

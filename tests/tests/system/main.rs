@@ -3,6 +3,7 @@
 
 mod changes;
 mod disk;
+mod events;
 mod faults;
 mod kill;
 mod load;
