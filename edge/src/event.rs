@@ -81,6 +81,7 @@ impl Draft {
             attempts: Vec::new(),
             bytes_in: head.content_length().unwrap_or_default(),
             bytes_out: 0,
+            text_bytes_out: None,
             usage: Usage::default(),
             usage_source: UsageSource::None,
             completion: Completion::Refused,
@@ -160,6 +161,7 @@ impl Draft {
                 model: observed.model,
                 usage: observed.usage,
                 usage_source: observed.usage_source,
+                text_bytes_out: observed.text_bytes,
                 completion: observed.completion,
                 error_code: observed.error_code.map(str::to_owned),
                 ..event

@@ -71,6 +71,10 @@ pub struct Event {
     /// Of the answer's body, as far as it was sent, before any compression.
     #[serde(default)]
     pub bytes_out: u64,
+    /// Of the answer, what the model wrote: text and tools' arguments, without the
+    /// form around them. None where the answer was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_bytes_out: Option<u64>,
     #[serde(flatten)]
     pub usage: Usage,
     #[serde(default)]
@@ -214,6 +218,7 @@ impl Event {
             ),
             ("bytes_in", self.bytes_in <= MAX_BYTES),
             ("bytes_out", self.bytes_out <= MAX_BYTES),
+            ("text_bytes_out", self.text_bytes_out.is_none_or(|bytes| bytes <= MAX_BYTES)),
             ("tokens", tokens.into_iter().flatten().all(|count| count <= MAX_TOKENS)),
             ("snapshot_version", self.snapshot_version.is_none_or(|version| i64::try_from(version).is_ok())),
             (
@@ -291,6 +296,7 @@ mod tests {
             }],
             bytes_in: 120,
             bytes_out: 4_096,
+            text_bytes_out: Some(140),
             usage: Usage { input_tokens: Some(12), output_tokens: Some(34), ..Usage::default() },
             usage_source: UsageSource::Reported,
             completion: Completion::Complete,
@@ -340,6 +346,7 @@ mod tests {
         assert!(refused(|event| event.model = Some("a\0b".into())).contains("model"));
         assert!(refused(|event| event.usage.output_tokens = Some(u64::MAX)).contains("tokens"));
         assert!(refused(|event| event.bytes_out = u64::MAX).contains("`bytes_out`"));
+        assert!(refused(|event| event.text_bytes_out = Some(u64::MAX)).contains("`text_bytes_out`"));
         assert!(refused(|event| event.in_flight = MAX_IN_FLIGHT + 1).contains("`in_flight`"));
     }
 

@@ -324,7 +324,11 @@ async fn missing_usage_is_estimated_and_marked() {
         ..unknown()
     };
     let failed = Event { status: 429, ..unknown() };
-    let all = [estimated, speech, models, failed];
+    let streamed = Event { text_bytes_out: Some(90), ..unknown() };
+    let input_tokens = Some(7);
+    let broken_off = Event { usage: Usage { input_tokens, ..Usage::default() }, ..streamed.clone() };
+    let broken_off = Event { id: unknown().id, seq: unknown().seq, ..broken_off };
+    let all = [estimated, speech, models, failed, streamed, broken_off];
     world.events(&all).await;
     let mut found = Vec::new();
     let list = world.get("/manage/events").await.ok(StatusCode::OK);
@@ -346,9 +350,11 @@ async fn missing_usage_is_estimated_and_marked() {
             json!([null, null, "none", null]),
             json!([null, null, "none", "0"]),
             json!([null, null, "none", "0"]),
+            json!([101, 23, "estimated", null]),
+            json!([7, 23, "estimated", null]),
         ]
     );
     let usage = world.get("/manage/usage").await.ok(StatusCode::OK);
     let sum = &usage["data"][0];
-    assert_eq!((&sum["estimated_requests"], &sum["unpriced_requests"]), (&json!(1), &json!(2)));
+    assert_eq!((&sum["estimated_requests"], &sum["unpriced_requests"]), (&json!(3), &json!(4)));
 }
