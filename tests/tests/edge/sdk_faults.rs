@@ -46,12 +46,10 @@ const CASES: [(&str, bool, &str); 27] = [
 ];
 
 /// What an SDK sees otherwise, in which the edge has no part.
-const EXCEPTIONS: [(&str, &str, bool, &str); 4] = [
+const EXCEPTIONS: [(&str, &str, bool, &str); 3] = [
     // They do without `[DONE]` when there was a reason to stop.
     ("chat", "+end=none", STREAM, WHOLE),
     ("python", "+end=none", STREAM, WHOLE),
-    // It passes over a frame without a name.
-    ("anthropic", "+fault=malformed:5", STREAM, WHOLE),
     // It cannot do without it.
     ("anthropic", "+usage=none", STREAM, ERROR),
 ];

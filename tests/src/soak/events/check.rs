@@ -78,7 +78,7 @@ impl Stored {
         let day = |event: &Value| event["started_at"].as_str().unwrap()[..10].to_owned();
         let model = |event: &Value| {
             let name = [&event["model"], &event["model_requested"]].into_iter().find(|name| !name.is_null());
-            name.map(Value::to_string).unwrap_or("null".into())
+            name.map_or_else(|| "null".to_owned(), Value::to_string)
         };
         let groups: [(&str, &dyn Fn(&Value) -> String); 5] = [
             ("", &|_| String::new()),

@@ -26,8 +26,8 @@ pub struct Report {
     kills: usize,
     /// Answered, and not in the database.
     lost: usize,
-    /// Of those, and of those that were not answered, as the control plane tells.
     unanswered: usize,
+    /// By the control plane, of both.
     told_missing: u64,
     told_in_flight: u64,
 }
