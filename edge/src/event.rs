@@ -5,6 +5,7 @@
 
 use crate::authenticate::Caller;
 use crate::head::Head;
+use crate::in_flight::Begun;
 use crate::observe::{End, Observed};
 use crate::refusal::{Code, Refusal};
 use crate::target::split_provider;
@@ -46,19 +47,24 @@ pub struct Passed {
 
 /// An event whose end is not known yet.
 #[derive(Debug)]
-pub struct Draft(Event);
+pub struct Draft {
+    event: Event,
+    /// Until it is.
+    _begun: Begun,
+}
 
 impl Draft {
     /// `id` is the one that the answer carries.
-    pub fn new(id: Uuid, head: &Head<'_>, snapshot_version: Option<u64>, now: UnixMs) -> Self {
+    pub fn new(id: Uuid, head: &Head<'_>, snapshot_version: Option<u64>, now: UnixMs, begun: Begun) -> Self {
         let path = head.path_and_query.split('?').next().unwrap_or_default();
         let (_, endpoint) = split_provider(path);
-        Self(Event {
+        let event = Event {
             v: VERSION,
             id,
-            // Both are the outbox's to give.
+            // These are the outbox's to give.
             isolate_id: Uuid::nil(),
             seq: 0,
+            in_flight: 0,
             count: 1,
             started_at: now,
             first_byte_at: None,
@@ -75,67 +81,69 @@ impl Draft {
             attempts: Vec::new(),
             bytes_in: head.content_length().unwrap_or_default(),
             bytes_out: 0,
+            text_bytes_out: None,
             usage: Usage::default(),
             usage_source: UsageSource::None,
             completion: Completion::Refused,
             snapshot_version,
             colo: head.header("cf-ray").and_then(colo).map(str::to_owned),
             country: head.header("cf-ipcountry").and_then(country).map(str::to_owned),
-        })
+        };
+        Self { event, _begun: begun }
     }
 
     pub fn id(&self) -> Uuid {
-        self.0.id
+        self.event.id
     }
 
     pub fn started_at(&self) -> UnixMs {
-        self.0.started_at
+        self.event.started_at
     }
 
     /// What the decision learned.
     pub fn trace(&mut self, trace: Trace) {
-        (self.0.project_id, self.0.token_id) = trace.caller.unzip();
-        self.0.provider = trace.provider.map(|name| cut(&name, MAX_TEXT_LEN).to_owned());
+        (self.event.project_id, self.event.token_id) = trace.caller.unzip();
+        self.event.provider = trace.provider.map(|name| cut(&name, MAX_TEXT_LEN).to_owned());
     }
 
     pub fn model_requested(&mut self, model: &str) {
-        self.0.model_requested = Some(cut(model, MAX_TEXT_LEN).to_owned());
+        self.event.model_requested = Some(cut(model, MAX_TEXT_LEN).to_owned());
     }
 
     pub fn attempt(&mut self, attempt: Attempt) {
-        self.0.attempts.push(attempt);
+        self.event.attempts.push(attempt);
     }
 
     /// The answer's headers are there, and go to the client.
     pub fn answered(&mut self, status: u16, now: UnixMs) {
-        self.0.first_byte_at = Some(now);
-        self.0.status = status;
+        self.event.first_byte_at = Some(now);
+        self.event.status = status;
     }
 
     /// Whether it is unknown whose the request is.
     pub fn is_anonymous(&self) -> bool {
-        self.0.token_id.is_none()
+        self.event.token_id.is_none()
     }
 
     /// The edge answers instead.
     pub fn refused(self, refusal: &Refusal, now: UnixMs) -> Event {
         Event {
             first_byte_at: None,
-            ended_at: now.max(self.0.started_at),
+            ended_at: now.max(self.event.started_at),
             status: refusal.code.status(),
             error_code: Some(refusal.code.as_str().to_owned()),
             completion: Completion::Refused,
-            ..self.0
+            ..self.event
         }
     }
 
     /// The client went before there was anything to answer.
     pub fn left(self, now: UnixMs) -> Event {
         Event {
-            ended_at: now.max(self.0.started_at),
+            ended_at: now.max(self.event.started_at),
             status: CLIENT_LEFT,
             completion: Completion::Aborted,
-            ..self.0
+            ..self.event
         }
     }
 
@@ -143,16 +151,17 @@ impl Draft {
     /// said of itself, where it was read.
     pub fn ended(self, end: End, observed: Option<Observed>, passed: Passed, now: UnixMs) -> Event {
         let event = Event {
-            ended_at: now.max(self.0.started_at),
+            ended_at: now.max(self.event.started_at),
             bytes_in: passed.bytes_in,
             bytes_out: passed.bytes_out,
-            ..self.0
+            ..self.event
         };
         if let Some(observed) = observed {
             return Event {
                 model: observed.model,
                 usage: observed.usage,
                 usage_source: observed.usage_source,
+                text_bytes_out: observed.text_bytes,
                 completion: observed.completion,
                 error_code: observed.error_code.map(str::to_owned),
                 ..event
@@ -192,13 +201,15 @@ fn country(code: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::in_flight::InFlight;
     use shared::id;
 
     const NOW: UnixMs = 1_795_444_000_000;
 
     fn draft(path: &str, headers: &str) -> Draft {
         let text = format!("POST\nhttps://edge{path}\n{headers}");
-        Draft::new(id::new(NOW, &[1; 10]), &Head::parse(&text).unwrap(), Some(7), NOW)
+        let begun = InFlight::default().begin();
+        Draft::new(id::new(NOW, &[1; 10]), &Head::parse(&text).unwrap(), Some(7), NOW, begun)
     }
 
     /// As the control plane will read it.

@@ -9,6 +9,7 @@ pub mod delivery;
 pub mod event;
 pub mod head;
 pub mod health;
+pub mod in_flight;
 pub mod isolate;
 pub mod load;
 pub mod observe;

@@ -47,6 +47,8 @@ pub struct Observed {
     pub model: Option<String>,
     pub usage: Usage,
     pub usage_source: UsageSource,
+    /// Bytes of text and of tools' arguments that the model wrote, if the answer was read.
+    pub text_bytes: Option<u64>,
     pub completion: Completion,
     /// Where the answer broke.
     pub error_code: Option<&'static str>,
@@ -68,6 +70,22 @@ impl Observer {
         self.body.feed(bytes);
     }
 
+    /// The same for who can still end the stream: reads no further than what is
+    /// malformed. How much of `bytes` was read, if that was not all.
+    pub fn feed_until_malformed(&mut self, bytes: &[u8]) -> Option<usize> {
+        if !self.is_error {
+            self.body.read_strictly();
+        }
+        let rest = self.body.feed(bytes);
+        self.is_malformed().then(|| bytes.len() - rest.len())
+    }
+
+    /// Whether a part of the stream was not what its readers need: it ends in an
+    /// error, whatever follows, and need not go on.
+    pub fn is_malformed(&self) -> bool {
+        self.mark() == Some(Mark::Malformed)
+    }
+
     /// Whether the answer is a stream: server-sent events, or Gemini's array that
     /// grows. By its content type at first, by its content once that begins.
     pub fn is_stream(&self) -> bool {
@@ -86,11 +104,12 @@ impl Observer {
         let broken = code.filter(|_| mark != Some(Mark::Failed));
         let error_frame = broken
             .filter(|_| !self.is_error)
-            .and_then(|code| frame::of(&self.body, &Refusal::new(code, reason(end))));
+            .and_then(|code| frame::of(&self.body, &Refusal::new(code, reason(mark, end))));
         let usage = self.body.facts().usage();
         Observed {
             model: self.body.facts().model(),
             usage,
+            text_bytes: self.body.text(),
             usage_source: if usage.is_known() { UsageSource::Reported } else { UsageSource::None },
             completion,
             error_code: code.map(Code::as_str),
@@ -102,7 +121,7 @@ impl Observer {
     fn mark(&self) -> Option<Mark> {
         match self.body.mark() {
             Some(Mark::Failed) if self.is_error => Some(Mark::Whole),
-            Some(Mark::Open) if self.is_error && self.body.is_stream() => None,
+            Some(Mark::Open | Mark::Malformed) if self.is_error && self.body.is_stream() => None,
             mark => mark,
         }
     }
@@ -111,7 +130,7 @@ impl Observer {
 fn judge(mark: Option<Mark>, end: End, is_stream: bool) -> (Completion, Option<Code>) {
     let truncated = |code| (Completion::Truncated, Some(code));
     match (mark, end) {
-        (Some(Mark::Failed), _) => truncated(Code::UpstreamError),
+        (Some(Mark::Failed | Mark::Malformed), _) => truncated(Code::UpstreamError),
         // A document's own end does not tell that no byte is missing after it.
         (Some(Mark::Whole), End::Cut) if !is_stream => truncated(Code::UpstreamError),
         (Some(Mark::Whole), _) | (None | Some(Mark::Ending), End::Clean) => (Completion::Complete, None),
@@ -122,7 +141,10 @@ fn judge(mark: Option<Mark>, end: End, is_stream: bool) -> (Completion, Option<C
 }
 
 /// For who reads the error.
-fn reason(end: End) -> &'static str {
+fn reason(mark: Option<Mark>, end: End) -> &'static str {
+    if mark == Some(Mark::Malformed) {
+        return "The upstream sent a malformed frame, so that a part of its answer is missing.";
+    }
     match end {
         End::Clean => "The upstream ended its answer before it was complete.",
         End::Cut => "The connection to the upstream broke before its answer was complete.",

@@ -1,6 +1,7 @@
 //! The isolate's events on their way to the queue: numbered, grouped into
 //! messages, and kept for a while when nothing takes them.
 
+use crate::in_flight::{Begun, InFlight};
 use serde::Serialize;
 use shared::event::Event;
 use shared::id::UnixMs;
@@ -27,6 +28,8 @@ const MAX_COUNT: u32 = 10_000_000;
 pub struct Outbox {
     isolate_id: Uuid,
     last_seq: u64,
+    /// Requests that will have an event.
+    in_flight: InFlight,
     /// Messages that are full, or that came back; the oldest first.
     full: VecDeque<String>,
     open: String,
@@ -65,6 +68,7 @@ impl Outbox {
         Self {
             isolate_id,
             last_seq: 0,
+            in_flight: InFlight::default(),
             full: VecDeque::new(),
             open: String::new(),
             counts: Vec::new(),
@@ -74,9 +78,15 @@ impl Outbox {
         }
     }
 
+    /// For who begins a request, whose event will come.
+    pub fn begin(&self) -> Begun {
+        self.in_flight.begin()
+    }
+
     /// Takes an event on, and gives it its number.
     pub fn record(&mut self, event: Event) {
-        let event = Event { isolate_id: self.isolate_id, seq: self.last_seq + 1, ..event };
+        let in_flight = self.in_flight.count();
+        let event = Event { isolate_id: self.isolate_id, seq: self.last_seq + 1, in_flight, ..event };
         // An event has nothing that JSON could not express.
         let Ok(line) = event.to_line() else { return };
         self.last_seq += 1;
@@ -192,7 +202,8 @@ mod tests {
 
     fn refused(code: Code, now: UnixMs) -> Event {
         let head = Head::parse("GET\nhttps://edge/v1/models\n").unwrap();
-        Draft::new(id::new(now, &[1; 10]), &head, None, now).refused(&Refusal::new(code, ""), now)
+        let begun = InFlight::default().begin();
+        Draft::new(id::new(now, &[1; 10]), &head, None, now, begun).refused(&Refusal::new(code, ""), now)
     }
 
     fn take_all(outbox: &mut Outbox, now: UnixMs) -> Vec<String> {
@@ -221,6 +232,20 @@ mod tests {
         let seqs: Vec<u64> = events(&messages).iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [1, 2]);
         assert_eq!(outbox.claim(NOW + GROUP), None);
+    }
+
+    #[test]
+    fn an_event_tells_how_many_requests_have_none_yet() {
+        let mut outbox = outbox();
+        let head = Head::parse("GET\nhttps://edge/v1/models\n").unwrap();
+        let mut drafts: Vec<Draft> =
+            (0..3).map(|_| Draft::new(id::new(NOW, &[1; 10]), &head, None, NOW, outbox.begin())).collect();
+        while let Some(draft) = drafts.pop() {
+            outbox.record(draft.left(NOW));
+        }
+        let told: Vec<u32> =
+            events(&take_all(&mut outbox, NOW)).iter().map(|event| event.in_flight).collect();
+        assert_eq!(told, [2, 1, 0]);
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod source;
 use crate::event::{CLIENT_LEFT, Draft, Trace};
 use crate::head::Head;
 use crate::health;
+use crate::in_flight::Begun;
 use crate::isolate::Isolate;
 use crate::load;
 use crate::pipeline::api_of;
@@ -52,11 +53,12 @@ async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<R
     };
     let isolate = &host.isolate;
     let source = Kv { host: host.clone(), context: Rc::new(context) };
+    let begun = isolate.outbox.borrow().begin();
     to_its_end(&source.context, load::refresh(isolate, &source, now)).await;
     if health::is_asked(&head) {
         return Ok(health(isolate, &head, now));
     }
-    Ok(respond(isolate, &source, &request, &head, now).await)
+    Ok(respond(isolate, &source, &request, &head, now, begun).await)
 }
 
 /// Whatever the answer: the request ends in one event, which begins here.
@@ -66,13 +68,14 @@ async fn respond(
     request: &Request,
     head: &Head<'_>,
     now: UnixMs,
+    begun: Begun,
 ) -> Response {
     let snapshot = isolate.holder.borrow().current();
     let snapshot = snapshot.as_deref();
     let id = new_id(now);
     let own_headers = own_headers(id, snapshot, now);
     let chance = u32::from_le_bytes(random::take());
-    let mut draft = Draft::new(id, head, snapshot.map(Snapshot::version), now);
+    let mut draft = Draft::new(id, head, snapshot.map(Snapshot::version), now, begun);
     let mut trace = Trace::default();
     let decision = load::decide(isolate, source, snapshot, head, now, chance, &mut trace);
     let decided = to_its_end(&source.context, decision).await;

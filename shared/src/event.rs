@@ -23,6 +23,9 @@ pub const MAX_TOKENS: u64 = 1 << 40;
 const MAX_BYTES: u64 = 1 << 50;
 const MAX_COUNT: u32 = 10_000_000;
 
+/// Far more than an isolate could carry; the edge cuts it there.
+pub const MAX_IN_FLIGHT: u32 = 1_000_000;
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     pub v: u8,
@@ -65,9 +68,13 @@ pub struct Event {
     /// Of the client's body, as far as it is known.
     #[serde(default)]
     pub bytes_in: u64,
-    /// Of the answer's body, as far as it was sent.
+    /// Of the answer's body, as far as it was sent, before any compression.
     #[serde(default)]
     pub bytes_out: u64,
+    /// Of the answer, what the model wrote: text and tools' arguments, without the
+    /// form around them. None where the answer was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_bytes_out: Option<u64>,
     #[serde(flatten)]
     pub usage: Usage,
     #[serde(default)]
@@ -79,6 +86,10 @@ pub struct Event {
     pub colo: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub country: Option<String>,
+    /// How many other requests of the isolate had begun and not ended when this
+    /// event got its number: what it lost, at least, if this was its last.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_flight: u32,
 }
 
 /// One call of an upstream.
@@ -207,6 +218,7 @@ impl Event {
             ),
             ("bytes_in", self.bytes_in <= MAX_BYTES),
             ("bytes_out", self.bytes_out <= MAX_BYTES),
+            ("text_bytes_out", self.text_bytes_out.is_none_or(|bytes| bytes <= MAX_BYTES)),
             ("tokens", tokens.into_iter().flatten().all(|count| count <= MAX_TOKENS)),
             ("snapshot_version", self.snapshot_version.is_none_or(|version| i64::try_from(version).is_ok())),
             (
@@ -216,6 +228,7 @@ impl Event {
                     .flatten()
                     .all(|text| text.len() <= 16 && is_text(text)),
             ),
+            ("in_flight", self.in_flight <= MAX_IN_FLIGHT),
         ];
         match checks.into_iter().find(|(_, is_right)| !is_right) {
             Some((field, _)) => Err(EventError::Range(field)),
@@ -242,6 +255,11 @@ fn one() -> u32 {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_one(count: &u32) -> bool {
     *count == 1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]
@@ -278,12 +296,14 @@ mod tests {
             }],
             bytes_in: 120,
             bytes_out: 4_096,
+            text_bytes_out: Some(140),
             usage: Usage { input_tokens: Some(12), output_tokens: Some(34), ..Usage::default() },
             usage_source: UsageSource::Reported,
             completion: Completion::Complete,
             snapshot_version: Some(1_795_443_999_000),
             colo: Some("FRA".into()),
             country: Some("DE".into()),
+            in_flight: 3,
         }
     }
 
@@ -299,6 +319,14 @@ mod tests {
     fn what_a_newer_edge_adds_is_ignored() {
         let line = event().to_line().unwrap().replacen('{', r#"{"cache_status":{"hit":true},"#, 1);
         assert_eq!(Event::parse(line.as_bytes()).unwrap(), event());
+    }
+
+    #[test]
+    fn what_an_older_edge_does_not_tell_is_nothing() {
+        let alone = Event { in_flight: 0, ..event() };
+        let line = alone.to_line().unwrap();
+        assert!(!line.contains("in_flight"));
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), alone);
     }
 
     #[test]
@@ -318,6 +346,8 @@ mod tests {
         assert!(refused(|event| event.model = Some("a\0b".into())).contains("model"));
         assert!(refused(|event| event.usage.output_tokens = Some(u64::MAX)).contains("tokens"));
         assert!(refused(|event| event.bytes_out = u64::MAX).contains("`bytes_out`"));
+        assert!(refused(|event| event.text_bytes_out = Some(u64::MAX)).contains("`text_bytes_out`"));
+        assert!(refused(|event| event.in_flight = MAX_IN_FLIGHT + 1).contains("`in_flight`"));
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub mod kv;
 pub mod local;
 pub mod postgres;
 pub mod process;
+pub mod queue;
 pub mod soak;
 pub mod stack;
 pub mod workerd;

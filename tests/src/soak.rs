@@ -6,6 +6,7 @@ pub mod client;
 pub mod dice;
 pub mod disturb;
 pub mod edge;
+pub mod events;
 pub mod fleet;
 pub mod flood;
 pub mod kill;

@@ -23,7 +23,12 @@ const CALL_LIMIT: Duration = Duration::from_mins(2);
 pub struct Setup {
     folder: PathBuf,
     variables: Vec<(String, String)>,
+    /// Where system calls are written down.
+    trace: Option<PathBuf>,
 }
+
+/// Those by which data reach a disk or a socket.
+const TRACED: &str = "trace=read,write,writev,pwrite64,fsync,fdatasync,recvfrom,sendto,sendmsg";
 
 impl Setup {
     /// Over the database in `folder`, unless `variables` name another one.
@@ -41,7 +46,13 @@ impl Setup {
         // Of two with one name the last one counts.
         let all = keys.chain(ours).chain(variables.iter().copied());
         let variables = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { folder: folder.to_owned(), variables }
+        Self { folder: folder.to_owned(), variables, trace: None }
+    }
+
+    /// `strace` writes its system calls to `file`, each with the file that it is about.
+    #[must_use]
+    pub fn traced(self, file: &Path) -> Self {
+        Self { trace: Some(file.to_owned()), ..self }
     }
 
     /// `latchkey serve` on a free port.
@@ -72,7 +83,16 @@ impl Setup {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(binary("latchkey"));
+        let latchkey = binary("latchkey");
+        let mut command = match &self.trace {
+            Some(file) => {
+                // -D: the child is latchkey itself, so that a kill reaches it.
+                let mut command = Command::new("strace");
+                command.args(["-D", "-f", "-y", "-s", "64", "-e", TRACED, "-o"]).arg(file).arg(latchkey);
+                command
+            }
+            None => Command::new(latchkey),
+        };
         command.args(arguments).envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
@@ -103,6 +123,12 @@ impl Caller {
         // An answer that breaks off is none.
         let body = response.bytes().await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// A body that is no single JSON value, as an export's.
+    pub async fn text(&self, path: &str) -> String {
+        let request = self.client.get(format!("{}{path}", self.base)).bearer_auth(keys::MANAGEMENT_TOKEN);
+        request.timeout(CALL_LIMIT).send().await.unwrap().error_for_status().unwrap().text().await.unwrap()
     }
 }
 

@@ -167,8 +167,7 @@ impl Workerd {
             .map(|(at, (attempts, body))| json!({"id": at.to_string(), "body": body, "attempts": attempts}))
             .collect();
         let port = self.delivery_port.expect("a worker without a queue");
-        let request =
-            reqwest::Client::builder().no_proxy().build().unwrap().post(format!("http://127.0.0.1:{port}/"));
+        let request = crate::edge::call::client().post(format!("http://127.0.0.1:{port}/"));
         let answer = request.json(&json!({"queue": queue, "messages": messages})).send().await.unwrap();
         let text = answer.text().await.unwrap();
         let told: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));

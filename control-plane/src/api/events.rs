@@ -100,7 +100,7 @@ enum Format {
     Csv,
 }
 
-/// An isolate of which events are missing: it died before it could send them, or they are on their way.
+/// An isolate that died before it could send what it had to tell; or that is on its way.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Gap {
     isolate_id: Uuid,
@@ -109,9 +109,13 @@ pub(super) struct Gap {
     #[schema(value_type = String, format = DateTime)]
     last_received_at: Timestamp,
     /// The isolate numbered its events up to this.
-    max_seq: i64,
-    received: i64,
-    missing: i64,
+    max_seq: u64,
+    received: u64,
+    /// Events that it numbered and that did not come.
+    missing: u64,
+    /// Requests that were under way when it made the last event that came, if nothing has come for 15 minutes;
+    /// else 0. Those that began later are not known.
+    lost_in_flight: u64,
 }
 
 /// A line that was no event.
@@ -134,6 +138,9 @@ pub(super) struct Status {
     oldest_waiting_at: Option<Timestamp>,
     /// Events that isolates numbered and that did not come; `/manage/events/gaps` says whose.
     missing: u64,
+    /// Requests that were under way at isolates of which nothing has come for 15 minutes; `/manage/events/gaps`
+    /// says at which.
+    lost_in_flight: u64,
     /// Lines that were no events; `/manage/events/set-aside` shows the newest.
     set_aside: u64,
     /// Events that came again, and did not count again.
@@ -173,22 +180,28 @@ pub(super) async fn list(
 
 /// How far the counting is, and what is missing.
 #[utoipa::path(get, path = "/manage/events/status", tag = "events", responses((status = 200, body = Status)))]
-pub(super) async fn status(_: Manager, State(api): State<Api>) -> Result<Json<Status>> {
-    let domain::Status { backlog, missing, set_aside, duplicates } =
-        api.domain.events_status(api.ingest.log()).await?;
-    let oldest_waiting_at = backlog.oldest.map(Timestamp);
-    Ok(Json(Status { waiting_batches: backlog.batches, oldest_waiting_at, missing, set_aside, duplicates }))
+pub(super) async fn status(manager: Manager, State(api): State<Api>) -> Result<Json<Status>> {
+    let domain::Status { backlog, missing, lost_in_flight, set_aside, duplicates } =
+        api.domain.events_status(api.ingest.log(), manager.act().at).await?;
+    Ok(Json(Status {
+        waiting_batches: backlog.batches,
+        oldest_waiting_at: backlog.oldest.map(Timestamp),
+        missing,
+        lost_in_flight,
+        set_aside,
+        duplicates,
+    }))
 }
 
-/// Isolates of which events are missing, newest first.
+/// Isolates of which events are missing, or that were lost with requests under way, newest first.
 #[utoipa::path(get, path = "/manage/events/gaps", tag = "events", params(Paging),
     responses((status = 200, body = List<Gap>)))]
 pub(super) async fn gaps(
-    _: Manager,
+    manager: Manager,
     State(api): State<Api>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<List<Gap>>> {
-    Ok(Json(List::from(api.domain.list_gaps(&paging.into()).await?, Gap::from)))
+    Ok(Json(List::from(api.domain.list_gaps(&paging.into(), manager.act().at).await?, Gap::from)))
 }
 
 /// Lines that were no events, newest first; the newest 10,000 are kept.
@@ -251,16 +264,18 @@ impl From<EventRow> for Event {
     }
 }
 
-impl From<domain::IsolateRow> for Gap {
-    fn from(row: domain::IsolateRow) -> Self {
-        let domain::IsolateRow { isolate_id, first_received_at, last_received_at, max_seq, received } = row;
+impl From<domain::Gap> for Gap {
+    fn from(gap: domain::Gap) -> Self {
+        let domain::Gap { isolate_id, first_received_at, last_received_at, .. } = gap;
+        let domain::Gap { max_seq, received, missing, lost_in_flight, .. } = gap;
         Self {
             isolate_id,
-            first_received_at: Timestamp(first_received_at.cast_unsigned()),
-            last_received_at: Timestamp(last_received_at.cast_unsigned()),
+            first_received_at: Timestamp(first_received_at),
+            last_received_at: Timestamp(last_received_at),
             max_seq,
             received,
-            missing: max_seq - received,
+            missing,
+            lost_in_flight,
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use shared::id::{self, UnixMs};
 use uuid::Uuid;
 
-pub use crate::store::event_isolates::IsolateRow;
+use crate::store::event_isolates::IsolateRow;
 pub use crate::store::event_set_aside::SetAsideRow;
 
 /// How far the time in an event's id may be from the request's beginning: what
@@ -20,6 +20,10 @@ const ID_DRIFT_MS: UnixMs = 3 * 60 * 60 * 1000;
 
 /// Events read at once by an export.
 const EXPORTED_AT_ONCE: i64 = 1_000;
+
+/// An isolate that had requests under way and has been silent for longer than
+/// this has lost them: longer than a request and the way of its event take.
+const SILENT_MS: UnixMs = 15 * 60 * 1000;
 
 /// Events that one transaction erases, so that others do not wait long for it.
 const ERASED_AT_ONCE: i64 = 5_000;
@@ -36,12 +40,28 @@ pub struct Filter {
     pub to: Option<UnixMs>,
 }
 
+/// What came of an isolate, and what did not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gap {
+    pub isolate_id: Uuid,
+    pub first_received_at: UnixMs,
+    pub last_received_at: UnixMs,
+    pub max_seq: u64,
+    pub received: u64,
+    /// Events that it numbered, and that did not come.
+    pub missing: u64,
+    /// Requests that never got a number.
+    pub lost_in_flight: u64,
+}
+
 /// How far the counting is, and what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     pub backlog: Backlog,
     /// That an isolate numbered, and that did not come.
     pub missing: u64,
+    /// Requests that were under way at isolates that are silent.
+    pub lost_in_flight: u64,
     /// Lines that were no events.
     pub set_aside: u64,
     /// Came again and did not count.
@@ -63,12 +83,13 @@ impl Domain {
         Ok(table::list(&mut tx, &filter.below(before)?, EXPORTED_AT_ONCE).await?)
     }
 
-    /// Isolates of which events are missing, newest first.
-    pub async fn list_gaps(&self, page: &PageRequest) -> Result<Page<IsolateRow>> {
+    /// Isolates of which events are missing or requests were lost, newest first.
+    pub async fn list_gaps(&self, page: &PageRequest, now: UnixMs) -> Result<Page<Gap>> {
+        let silent_since = now.saturating_sub(SILENT_MS);
         let (before, rows) = (page.before()?, page.rows()?);
         let mut tx = self.store.read().await?;
-        let rows = event_isolates::with_gap(&mut tx, before, rows).await?;
-        page.page(rows, |row| row.isolate_id.as_bytes().to_vec(), Ok)
+        let rows = event_isolates::with_gap(&mut tx, before, silent_since, rows).await?;
+        page.page(rows, |row| row.isolate_id.as_bytes().to_vec(), |row| Ok(Gap::of(row, silent_since)))
     }
 
     /// Lines that were no events, newest first.
@@ -79,12 +100,15 @@ impl Domain {
         page.page(rows, |row| row.id.as_bytes().to_vec(), Ok)
     }
 
-    pub async fn events_status(&self, log: &dyn EventLog) -> Result<Status> {
+    pub async fn events_status(&self, log: &dyn EventLog, now: UnixMs) -> Result<Status> {
         let backlog = log.backlog(CONSUMER).await.map_err(|error| Error::Internal(error.to_string()))?;
         let mut tx = self.store.read().await?;
         Ok(Status {
             backlog,
             missing: event_isolates::missing(&mut tx).await?.cast_unsigned(),
+            lost_in_flight: event_isolates::in_flight(&mut tx, now.saturating_sub(SILENT_MS))
+                .await?
+                .cast_unsigned(),
             set_aside: event_set_aside::counted(&mut tx, "set_aside").await?.cast_unsigned(),
             duplicates: event_set_aside::counted(&mut tx, "duplicates").await?.cast_unsigned(),
         })
@@ -119,6 +143,23 @@ impl Domain {
             if now_erased < ERASED_AT_ONCE.cast_unsigned() {
                 return Ok(erased);
             }
+        }
+    }
+}
+
+impl Gap {
+    fn of(row: IsolateRow, silent_since: UnixMs) -> Self {
+        let IsolateRow { isolate_id, first_received_at, last_received_at, max_seq, received, in_flight } =
+            row;
+        let last_received_at = last_received_at.cast_unsigned();
+        Self {
+            isolate_id,
+            first_received_at: first_received_at.cast_unsigned(),
+            last_received_at,
+            max_seq: max_seq.cast_unsigned(),
+            received: received.cast_unsigned(),
+            missing: (max_seq - received).cast_unsigned(),
+            lost_in_flight: if last_received_at < silent_since { in_flight.cast_unsigned() } else { 0 },
         }
     }
 }

@@ -66,12 +66,15 @@ impl Tally {
             isolate_id: event.isolate_id,
             first_received_at: at,
             last_received_at: at,
-            max_seq: seq,
+            max_seq: 0,
             received: 0,
+            in_flight: 0,
         });
         isolate.first_received_at = isolate.first_received_at.min(at);
         isolate.last_received_at = isolate.last_received_at.max(at);
-        isolate.max_seq = isolate.max_seq.max(seq);
+        if seq > isolate.max_seq {
+            (isolate.max_seq, isolate.in_flight) = (seq, event.in_flight.into());
+        }
         isolate.received += 1;
     }
 

@@ -69,6 +69,7 @@ impl Isolate {
             }],
             bytes_in: 120,
             bytes_out: 4_096,
+            text_bytes_out: None,
             usage: Usage {
                 input_tokens: Some(1_000),
                 output_tokens: Some(500),
@@ -80,6 +81,7 @@ impl Isolate {
             snapshot_version: Some(1),
             colo: Some("FRA".into()),
             country: Some("DE".into()),
+            in_flight: 0,
         }
     }
 }

@@ -167,6 +167,42 @@ async fn what_is_missing_is_seen() {
     assert_eq!(gaps["data"], json!([]));
 }
 
+/// An isolate says with each event how many requests it has under way: when it is
+/// silent, they are lost, though none of them got a number.
+#[tokio::test]
+async fn what_a_silent_isolate_had_under_way_is_lost() {
+    let world = World::start().await;
+    let (mut alive, mut killed, mut idle) = (Isolate::new(), Isolate::new(), Isolate::new());
+    let mut of_killed: Vec<Event> = (1..=3).map(|in_flight| Event { in_flight, ..killed.event() }).collect();
+    // Whatever comes last, the highest number tells.
+    of_killed.reverse();
+    world.events(&of_killed[..2]).await;
+    world.events(&of_killed[2..]).await;
+    world.events(&[Event { in_flight: 9, ..alive.event() }, idle.event()]).await;
+    let gaps = async || world.get("/manage/events/gaps").await.ok(StatusCode::OK)["data"].clone();
+    let lost = async || world.get("/manage/events/status").await.ok(StatusCode::OK)["lost_in_flight"].clone();
+    assert_eq!((gaps().await, lost().await), (json!([]), json!(0)));
+
+    for (isolate, minutes) in [(killed.id, 16), (idle.id, 16), (alive.id, 14)] {
+        let mut tx = world.store.write().await.unwrap();
+        query("update event_isolates set last_received_at = last_received_at - $2 where isolate_id = $1")
+            .bind(isolate)
+            .bind(minutes * 60_000_i64)
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+    }
+    let found = gaps().await;
+    let [gap] = found.as_array().unwrap().as_slice() else { panic!("{found}") };
+    assert_eq!(gap["isolate_id"], json!(killed.id));
+    assert_eq!((&gap["lost_in_flight"], &gap["missing"], &gap["max_seq"]), (&json!(3), &json!(0), &json!(3)));
+    assert_eq!(lost().await, 3);
+    // It was only slow.
+    world.events(&[Event { in_flight: 2, ..killed.event() }]).await;
+    assert_eq!((gaps().await, lost().await), (json!([]), json!(0)));
+}
+
 #[tokio::test]
 async fn what_waits_and_what_is_no_event_is_seen() {
     let world = World::start().await;
@@ -180,7 +216,7 @@ async fn what_waits_and_what_is_no_event_is_seen() {
     let status = world.get("/manage/events/status").await.ok(StatusCode::OK);
     assert_eq!(
         status,
-        json!({ "waiting_batches": 0, "oldest_waiting_at": null, "missing": 0, "set_aside": 2, "duplicates": 0 })
+        json!({ "waiting_batches": 0, "oldest_waiting_at": null, "missing": 0, "lost_in_flight": 0, "set_aside": 2, "duplicates": 0 })
     );
     let list = world.get("/manage/events/set-aside").await.ok(StatusCode::OK);
     let mut shown: Vec<&str> =
@@ -288,7 +324,11 @@ async fn missing_usage_is_estimated_and_marked() {
         ..unknown()
     };
     let failed = Event { status: 429, ..unknown() };
-    let all = [estimated, speech, models, failed];
+    let streamed = Event { text_bytes_out: Some(90), ..unknown() };
+    let input_tokens = Some(7);
+    let broken_off = Event { usage: Usage { input_tokens, ..Usage::default() }, ..streamed.clone() };
+    let broken_off = Event { id: unknown().id, seq: unknown().seq, ..broken_off };
+    let all = [estimated, speech, models, failed, streamed, broken_off];
     world.events(&all).await;
     let mut found = Vec::new();
     let list = world.get("/manage/events").await.ok(StatusCode::OK);
@@ -310,9 +350,11 @@ async fn missing_usage_is_estimated_and_marked() {
             json!([null, null, "none", null]),
             json!([null, null, "none", "0"]),
             json!([null, null, "none", "0"]),
+            json!([101, 23, "estimated", null]),
+            json!([7, 23, "estimated", null]),
         ]
     );
     let usage = world.get("/manage/usage").await.ok(StatusCode::OK);
     let sum = &usage["data"][0];
-    assert_eq!((&sum["estimated_requests"], &sum["unpriced_requests"]), (&json!(1), &json!(2)));
+    assert_eq!((&sum["estimated_requests"], &sum["unpriced_requests"]), (&json!(3), &json!(4)));
 }

@@ -82,6 +82,21 @@ fn a_configuration_that_is_wrong_names_every_variable() {
     assert!(message.contains("MANAGEMENT_TOKEN") && message.contains("KV_NAMESPACE_ID"), "{message}");
 }
 
+/// As their files are called, without the end.
+fn migrations() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../migrations/sqlite");
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+    let mut names: Vec<String> =
+        files.filter_map(|name| Some(name.to_str()?.strip_suffix(".up.sql")?.to_owned())).collect();
+    names.sort();
+    names
+}
+
+/// What `latchkey migrate` says that it did.
+fn said<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
+    names.into_iter().map(|name| format!("{what} {}\n", &name[..4])).collect()
+}
+
 #[test]
 fn migrations_from_the_command_line() {
     let place = Place::new();
@@ -90,19 +105,23 @@ fn migrations_from_the_command_line() {
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8(text).unwrap())
     };
-    assert_eq!(
-        run("status"),
-        (true, "0001 missing start\n0002 missing scale\n0003 missing events\n".to_owned())
-    );
-    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\napplied 0003\n".to_owned()));
+    let all = migrations();
+    let status = |applied: usize| {
+        let state = |(at, name): (usize, &String)| {
+            let (version, description) = name.split_once('_').unwrap();
+            let state = if at < applied { "applied" } else { "missing" };
+            format!("{version} {state} {}\n", description.replace('_', " "))
+        };
+        all.iter().enumerate().map(state).collect::<String>()
+    };
+    assert_eq!(run("status"), (true, status(0)));
+    assert_eq!(run("up"), (true, said("applied", all.iter())));
     assert_eq!(run("up"), (true, "nothing to apply\n".to_owned()));
-    assert_eq!(run("down"), (true, "undone 0003\n".to_owned()));
-    assert_eq!(
-        run("status"),
-        (true, "0001 applied start\n0002 applied scale\n0003 missing events\n".to_owned())
-    );
-    assert_eq!(run("down"), (true, "undone 0002\n".to_owned()));
-    assert_eq!(run("down"), (true, "undone 0001\n".to_owned()));
+    assert_eq!(run("down"), (true, said("undone", all.iter().rev().take(1))));
+    assert_eq!(run("status"), (true, status(all.len() - 1)));
+    for name in all.iter().rev().skip(1) {
+        assert_eq!(run("down"), (true, said("undone", [name])));
+    }
     let (success, message) = run("down");
     assert!(!success && message.contains("nothing to undo"), "{message}");
 }
@@ -119,7 +138,7 @@ fn those_that_migrate_together_migrate_once() {
         said.push(String::from_utf8(output.stdout).unwrap());
     }
     said.sort();
-    assert_eq!(said[0], "applied 0001\napplied 0002\napplied 0003\n");
+    assert_eq!(said[0], self::said("applied", &migrations()));
     assert!(said[1..].iter().all(|each| each == "nothing to apply\n"), "{said:?}");
 }
 

@@ -4,7 +4,7 @@ use super::dialect::Dialect;
 use super::facts::{Facts, Frame, Kind};
 use super::fields::{self, Field};
 use super::json::Scanner;
-use super::sse::{Frames, Lines};
+use super::sse::{Frames, Lines, Name};
 
 #[derive(Debug)]
 pub(crate) struct Body {
@@ -45,6 +45,8 @@ pub(crate) enum Mark {
     Whole,
     /// It said itself that it failed.
     Failed,
+    /// Something in it is not what its form requires, so that its readers miss it or fail.
+    Malformed,
 }
 
 /// Reads the JSON of each frame, or of the document.
@@ -58,8 +60,10 @@ pub(crate) struct Reader {
     said: Said,
     /// All choices had ended when the last frame did.
     has_finished: bool,
-    /// The last frame was no JSON.
-    is_broken: bool,
+    /// A frame was no JSON where it must be, before the stream said its end.
+    is_malformed: bool,
+    /// Nothing after such a frame is read.
+    is_strict: bool,
     /// So many frames have ended.
     pub(crate) frames: u64,
 }
@@ -95,7 +99,8 @@ impl Body {
         Self { form: Form::Awaited(promise), lines: Lines::new(), reader: Reader::new(dialect) }
     }
 
-    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+    /// What is left of `bytes` after what is malformed, from [`Self::read_strictly`] on.
+    pub(crate) fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let mut bytes = bytes;
         if let Form::Awaited(promise) = self.form {
             bytes = bytes.trim_ascii_start();
@@ -104,10 +109,15 @@ impl Body {
             }
         }
         match self.form {
-            Form::Events => self.lines.feed(bytes, &mut self.reader),
+            Form::Events => return self.lines.feed(bytes, &mut self.reader),
             Form::Document => self.reader.scan(bytes),
             Form::Awaited(_) | Form::Opaque => {}
         }
+        &[]
+    }
+
+    pub(crate) fn read_strictly(&mut self) {
+        self.reader.is_strict = true;
     }
 
     pub(crate) fn is_stream(&self) -> bool {
@@ -140,6 +150,13 @@ impl Body {
         }
     }
 
+    /// Bytes that the model wrote; none where they cannot be told from others.
+    pub(crate) fn text(&self) -> Option<u64> {
+        let Reader { dialect, facts, scanner, .. } = &self.reader;
+        let text = facts.text().saturating_add(scanner.begun_length());
+        (text > 0 || (self.is_stream() && dialect.has_end())).then_some(text)
+    }
+
     pub(crate) fn facts(&mut self) -> &mut Facts {
         &mut self.reader.facts
     }
@@ -154,7 +171,8 @@ impl Reader {
             done: 0,
             said: Said::Nothing,
             has_finished: false,
-            is_broken: false,
+            is_malformed: false,
+            is_strict: false,
             frames: 0,
         }
     }
@@ -165,7 +183,7 @@ impl Reader {
         let form = match (promise, first) {
             (Promise::Opaque, _) => Form::Opaque,
             (_, b'{' | b'[') => Form::Document,
-            (Promise::Events, b':' | b'a'..=b'z' | BOM) | (_, b':' | b'd' | b'e' | b'i' | b'r' | BOM) => {
+            (Promise::Events, b'!'..=b'~' | BOM) | (_, b':' | b'd' | b'e' | b'i' | b'r' | BOM) => {
                 Form::Events
             }
             _ => Form::Opaque,
@@ -184,7 +202,7 @@ impl Reader {
 
     fn scan(&mut self, bytes: &[u8]) {
         let facts = &mut self.facts;
-        self.scanner.feed(bytes, &mut |field, value, _| facts.note(field, value));
+        self.scanner.feed(bytes, &mut |field, value, at| facts.note(field, value, at));
     }
 
     /// What comes after the end, or after an error, changes nothing.
@@ -195,18 +213,33 @@ impl Reader {
     }
 
     fn mark_of_events(&self) -> Option<Mark> {
-        let is_between = self.is_before_data() && !self.is_broken;
         match self.said {
-            Said::End => return Some(Mark::Whole),
             Said::Failure => return Some(Mark::Failed),
+            _ if self.is_malformed => return Some(Mark::Malformed),
+            Said::End => return Some(Mark::Whole),
             Said::Nothing => {}
         }
         match self.dialect {
             Dialect::Other(_) => None,
-            Dialect::Gemini if self.has_finished && is_between => Some(Mark::Whole),
-            Dialect::Chat if self.has_finished && is_between => Some(Mark::Ending),
+            Dialect::Gemini if self.has_finished && self.is_before_data() => Some(Mark::Whole),
+            Dialect::Chat if self.has_finished && self.is_before_data() => Some(Mark::Ending),
             _ => Some(Mark::Open),
         }
+    }
+
+    /// Whether the frame that ends here is none that its readers could read.
+    fn is_misread(&self, name: Name) -> bool {
+        let must_be_json = match self.dialect {
+            Dialect::Other(_) => false,
+            // What it calls otherwise, its SDKs pass over unread.
+            Dialect::Messages => name != Name::Other,
+            Dialect::Chat | Dialect::Responses | Dialect::Gemini | Dialect::GeminiArray | Dialect::Cohere => {
+                true
+            }
+        };
+        // Data that is empty stands for nothing, and keeps a connection alive.
+        let is_mark_begun = self.done > 0 && self.done < DONE.len();
+        must_be_json && (is_mark_begun || (self.done == 0 && self.scanner.is_no_document()))
     }
 
     fn mark_of_document(&self) -> Option<Mark> {
@@ -215,7 +248,8 @@ impl Reader {
             return Some(Mark::Failed);
         }
         if self.scanner.is_broken() {
-            return is_array.then_some(Mark::Open);
+            let mark = if self.scanner.is_no_document() { Mark::Malformed } else { Mark::Open };
+            return is_array.then_some(mark);
         }
         if self.scanner.is_whole() && (!is_array || self.facts.has_finished()) {
             return Some(Mark::Whole);
@@ -253,10 +287,10 @@ impl Frames for Reader {
         self.scan(rest);
     }
 
-    fn end(&mut self, is_error: bool) {
+    fn end(&mut self, name: Name) {
         let Frame { kind, has_error } = std::mem::take(&mut self.facts.frame);
-        self.is_broken = self.done == 0 && !self.scanner.is_whole();
-        if is_error || has_error || kind == Kind::Failed {
+        self.is_malformed |= self.said == Said::Nothing && self.is_misread(name);
+        if name == Name::Error || has_error || kind == Kind::Failed {
             self.say(Said::Failure);
         } else if kind == Kind::Last {
             self.say(Said::End);
@@ -265,5 +299,13 @@ impl Frames for Reader {
         self.frames = self.frames.saturating_add(1);
         self.done = 0;
         self.scanner.restart();
+    }
+
+    fn stray(&mut self) {
+        self.is_malformed |= self.said == Said::Nothing && self.dialect.has_end();
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_strict && self.is_malformed
     }
 }

@@ -15,6 +15,10 @@ pub(crate) struct Facts {
     output: Option<u64>,
     reasoning: Option<u64>,
     thoughts: Option<u64>,
+    /// Bytes that the model wrote, as far as they are known to be its.
+    text: u64,
+    /// Where the object began that is among them.
+    arguments_at: u64,
     choices: Choices,
     /// Of the frame that is being read, as all that follows.
     pub(crate) frame: Frame,
@@ -49,7 +53,8 @@ struct Choices {
 }
 
 impl Facts {
-    pub(crate) fn note(&mut self, field: Field, value: Value<'_>) {
+    /// `at` is where the value ends or, for what it contains, begins.
+    pub(crate) fn note(&mut self, field: Field, value: Value<'_>, at: u64) {
         let count = match value {
             Value::Number(Some(count)) if count <= MAX_TOKENS => Some(count),
             _ => None,
@@ -74,6 +79,16 @@ impl Facts {
             }
             Field::ChoiceFinish => self.choices.is_finished = is_something(value),
             Field::Blocked => self.choices.is_blocked |= is_something(value),
+            Field::Text => {
+                if let Value::Length(length) = value {
+                    self.wrote(length);
+                }
+            }
+            Field::Arguments => match value {
+                Value::Object => self.arguments_at = at,
+                Value::End => self.wrote(at.saturating_sub(self.arguments_at).saturating_add(1)),
+                _ => {}
+            },
             Field::Type => {
                 if let Value::Text(text) = value {
                     self.frame.kind = Kind::of(text);
@@ -81,6 +96,15 @@ impl Facts {
             }
             Field::Error => self.frame.has_error |= is_something(value) && value != Value::End,
         }
+    }
+
+    /// So many bytes.
+    pub(crate) fn wrote(&mut self, bytes: u64) {
+        self.text = self.text.saturating_add(bytes);
+    }
+
+    pub(crate) fn text(&self) -> u64 {
+        self.text
     }
 
     fn note_model(&mut self, value: Value<'_>) {

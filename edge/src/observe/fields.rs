@@ -26,6 +26,10 @@ pub(crate) enum Field {
     ChoiceFinish,
     /// Gemini refused the prompt.
     Blocked,
+    /// Something that the model wrote, as a string.
+    Text,
+    /// The same as an object: a tool's arguments.
+    Arguments,
     /// Which event it is.
     Type,
     Error,
@@ -56,16 +60,53 @@ static OPENAI: Wanted = Want::inside(
         Want::inside("response", &[Want::value("model", Field::Model), Want::inside("usage", OPENAI_USAGE)]),
         // Groq.
         Want::inside("x_groq", &[Want::inside("usage", OPENAI_USAGE)]),
-        // Cohere.
-        Want::inside("delta", &[Want::inside("usage", OPENAI_USAGE)]),
+        // A string of text where responses are streamed; else Cohere's.
+        Want::length(
+            "delta",
+            Field::Text,
+            &[Want::inside("usage", OPENAI_USAGE), Want::inside("message", COHERE_MESSAGE)],
+        ),
+        Want::inside("message", COHERE_MESSAGE),
+        // Of responses that are not streamed.
+        Want::inside("output", &[Want::inside(EACH, &[ARGUMENTS, Want::inside("content", &[PART])])]),
     ],
 );
 
 const CHOICE: Wanted = Want::both(
     EACH,
     Field::Choice,
-    &[Want::value("index", Field::ChoiceIndex), Want::value("finish_reason", Field::ChoiceFinish)],
+    &[
+        Want::value("index", Field::ChoiceIndex),
+        Want::value("finish_reason", Field::ChoiceFinish),
+        Want::inside("delta", CHAT_MESSAGE),
+        Want::inside("message", CHAT_MESSAGE),
+        TEXT,
+    ],
 );
+
+const CHAT_MESSAGE: &[Wanted] = &[
+    // Mistral writes an array of parts now and then.
+    Want::length("content", Field::Text, &[PART]),
+    Want::length("refusal", Field::Text, &[]),
+    // DeepSeek, and OpenRouter.
+    Want::length("reasoning_content", Field::Text, &[]),
+    Want::length("reasoning", Field::Text, &[]),
+    Want::inside("tool_calls", &[Want::inside(EACH, &[FUNCTION])]),
+    Want::inside("function_call", FUNCTION_CALL),
+];
+
+/// While it is streamed, these are no arrays.
+const COHERE_MESSAGE: &[Wanted] = &[
+    Want::inside("content", &[TEXT, PART]),
+    Want::length("tool_plan", Field::Text, &[]),
+    Want::inside("tool_calls", &[FUNCTION, Want::inside(EACH, &[FUNCTION])]),
+];
+
+const TEXT: Wanted = Want::length("text", Field::Text, &[]);
+const PART: Wanted = Want::inside(EACH, &[TEXT]);
+const ARGUMENTS: Wanted = Want::length("arguments", Field::Text, &[]);
+const FUNCTION: Wanted = Want::inside("function", FUNCTION_CALL);
+const FUNCTION_CALL: &[Wanted] = &[Want::length("name", Field::Text, &[]), ARGUMENTS];
 
 const OPENAI_USAGE: &[Wanted] = &[
     Want::value("prompt_tokens", Field::Input),
@@ -107,8 +148,20 @@ static MESSAGES: Wanted = Want::inside(
                 Want::inside("usage", &[INPUT, INPUT_CACHE_READ, INPUT_CACHE_WRITE]),
             ],
         ),
+        Want::inside("delta", BLOCK),
+        Want::inside("content_block", BLOCK),
+        Want::inside("content", &[Want::inside(EACH, BLOCK)]),
     ],
 );
+
+/// Of content, or a piece of it.
+const BLOCK: &[Wanted] = &[
+    TEXT,
+    Want::length("thinking", Field::Text, &[]),
+    Want::length("partial_json", Field::Text, &[]),
+    Want::length("name", Field::Text, &[]),
+    Want::both("input", Field::Arguments, &[]),
+];
 
 const INPUT: Wanted = Want::value("input_tokens", Field::Input);
 const INPUT_CACHE_READ: Wanted = Want::value("cache_read_input_tokens", Field::InputCacheRead);
@@ -118,13 +171,25 @@ const INPUT_CACHE_WRITE: Wanted = Want::value("cache_creation_input_tokens", Fie
 static GEMINI: Wanted = Want::inside("", GEMINI_FIELDS);
 static GEMINI_ARRAY: Wanted = Want::inside("", &[Want::inside(EACH, GEMINI_FIELDS)]);
 
+const GEMINI_PART: &[Wanted] = &[
+    TEXT,
+    Want::inside(
+        "functionCall",
+        &[Want::length("name", Field::Text, &[]), Want::both("args", Field::Arguments, &[])],
+    ),
+];
+
 const GEMINI_FIELDS: &[Wanted] = &[
     Want::inside(
         "candidates",
         &[Want::both(
             EACH,
             Field::Choice,
-            &[Want::value("index", Field::ChoiceIndex), Want::value("finishReason", Field::ChoiceFinish)],
+            &[
+                Want::value("index", Field::ChoiceIndex),
+                Want::value("finishReason", Field::ChoiceFinish),
+                Want::inside("content", &[Want::inside("parts", &[Want::inside(EACH, GEMINI_PART)])]),
+            ],
         )],
     ),
     Want::inside(

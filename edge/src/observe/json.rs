@@ -13,7 +13,7 @@ use string::{Escape, Text};
 const MAX_DEPTH: u8 = 127;
 
 /// How deep anything wanted may lie.
-const MAX_PATH: usize = 8;
+const MAX_PATH: usize = 9;
 
 /// A value that is wanted, by where it is: a tree of them is what a scanner looks for.
 #[derive(Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Want<T: 'static> {
     key: &'static str,
     /// Under which it is reported; none where only something inside is wanted.
     tag: Option<T>,
+    /// Of a string, only how long it is.
+    is_length: bool,
     inner: &'static [Want<T>],
 }
 
@@ -36,6 +38,8 @@ pub(crate) enum Value<'a> {
     Number(Option<u64>),
     /// Unescaped, and cut where it is longer than what is kept. May not be UTF-8.
     Text(&'a [u8]),
+    /// Of a string, in bytes, unescaped.
+    Length(u64),
     /// An object or an array begins.
     Object,
     Array,
@@ -56,8 +60,10 @@ enum Expect {
     CommaOrEnd,
     /// The document is whole.
     Nothing,
-    /// This is no JSON, or nested too deep.
+    /// This is no JSON.
     Broken,
+    /// This is nested too deep to be read.
+    TooDeep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,16 +98,21 @@ pub(crate) struct Scanner<T: 'static> {
 
 impl<T: Copy + 'static> Want<T> {
     pub(crate) const fn value(key: &'static str, tag: T) -> Self {
-        Self { key, tag: Some(tag), inner: &[] }
+        Self { key, tag: Some(tag), is_length: false, inner: &[] }
+    }
+
+    /// Of a string, only its length is reported.
+    pub(crate) const fn length(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
+        Self { key, tag: Some(tag), is_length: true, inner }
     }
 
     pub(crate) const fn inside(key: &'static str, inner: &'static [Self]) -> Self {
-        Self { key, tag: None, inner }
+        Self { key, tag: None, is_length: false, inner }
     }
 
     /// Reported itself, too: that it begins and ends, or what it is instead.
     pub(crate) const fn both(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
-        Self { key, tag: Some(tag), inner }
+        Self { key, tag: Some(tag), is_length: false, inner }
     }
 
     #[inline]
@@ -150,15 +161,29 @@ impl<T: Copy + 'static> Scanner<T> {
         self.expect == Expect::Nothing || (self.depth == 0 && self.token == Token::Number)
     }
 
+    /// How much there is so far of a string whose length is wanted.
+    pub(crate) fn begun_length(&self) -> u64 {
+        let is_value = self.token == Token::String && self.takes_value();
+        let is_wanted = is_value && self.wanted().is_some_and(|want| want.is_length);
+        if is_wanted { self.text.whole_length } else { 0 }
+    }
+
+    /// It is no JSON, or cannot be read on.
     pub(crate) fn is_broken(&self) -> bool {
-        self.expect == Expect::Broken
+        matches!(self.expect, Expect::Broken | Expect::TooDeep)
+    }
+
+    /// Something is there, and if it ends here, it is no JSON. Of what is too deep
+    /// that cannot be said.
+    pub(crate) fn is_no_document(&self) -> bool {
+        !self.is_untouched() && !self.is_whole() && self.expect != Expect::TooDeep
     }
 
     /// Reads on. `found` is told of each wanted value: its tag, what it is, and at
     /// which byte of the document it ends, or, for what it contains, begins.
     pub(crate) fn feed(&mut self, bytes: &[u8], found: &mut impl FnMut(T, Value<'_>, u64)) {
         let mut at = 0;
-        while at < bytes.len() && self.expect != Expect::Broken {
+        while at < bytes.len() && !self.is_broken() {
             at = match self.token {
                 Token::None => self.structure(bytes, at, found),
                 Token::String => self.string(bytes, at, found),
@@ -199,7 +224,7 @@ impl<T: Copy + 'static> Scanner<T> {
                 }
                 _ => self.expect = Expect::Broken,
             }
-            if self.token != Token::None || self.expect == Expect::Broken {
+            if self.token != Token::None || self.is_broken() {
                 return at;
             }
         }
@@ -217,7 +242,7 @@ impl<T: Copy + 'static> Scanner<T> {
         let is_kept = match self.expect {
             Expect::Key | Expect::KeyOrEnd => self.container().is_some(),
             Expect::Value | Expect::ElementOrEnd => self.is_value_wanted(),
-            Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken => {
+            Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken | Expect::TooDeep => {
                 self.expect = Expect::Broken;
                 return from;
             }
@@ -227,7 +252,7 @@ impl<T: Copy + 'static> Scanner<T> {
         let end = from + text.len() + 1;
         if after.first() == Some(&b'"') {
             // Nearly always: it is all there, and has nothing to unescape.
-            self.end_string(text, end, found);
+            self.end_string(text, text.len() as u64, end, found);
             return end;
         }
         self.text.begin(is_kept);
@@ -244,18 +269,25 @@ impl<T: Copy + 'static> Scanner<T> {
         };
         self.token = Token::None;
         let text = std::mem::take(&mut self.text);
-        self.end_string(text.kept(), end, found);
+        self.end_string(text.kept(), text.whole_length, end, found);
         end
     }
 
     #[inline]
-    fn end_string(&mut self, text: &[u8], end: usize, found: &mut impl FnMut(T, Value<'_>, u64)) {
+    fn end_string(
+        &mut self,
+        text: &[u8],
+        length: u64,
+        end: usize,
+        found: &mut impl FnMut(T, Value<'_>, u64),
+    ) {
         if matches!(self.expect, Expect::Key | Expect::KeyOrEnd) {
             self.next = self.container().and_then(|want| want.find(text));
             self.expect = Expect::Colon;
         } else {
-            if let Some(tag) = self.wanted().and_then(|want| want.tag) {
-                found(tag, Value::Text(text), self.position(end));
+            if let Some(Want { tag: Some(tag), is_length, .. }) = self.wanted() {
+                let value = if *is_length { Value::Length(length) } else { Value::Text(text) };
+                found(*tag, value, self.position(end));
             }
             self.after_value();
         }
@@ -311,7 +343,7 @@ impl<T: Copy + 'static> Scanner<T> {
 
     fn open(&mut self, is_object: bool, position: u64, found: &mut impl FnMut(T, Value<'_>, u64)) {
         if self.depth == MAX_DEPTH {
-            self.expect = Expect::Broken;
+            self.expect = Expect::TooDeep;
             return;
         }
         let wanted = self.wanted();
@@ -351,7 +383,12 @@ impl<T: Copy + 'static> Scanner<T> {
             Expect::KeyOrEnd => is_object,
             Expect::ElementOrEnd => !is_object,
             Expect::CommaOrEnd => self.is_in_object() == is_object,
-            Expect::Value | Expect::Key | Expect::Colon | Expect::Nothing | Expect::Broken => false,
+            Expect::Value
+            | Expect::Key
+            | Expect::Colon
+            | Expect::Nothing
+            | Expect::Broken
+            | Expect::TooDeep => false,
         }
     }
 

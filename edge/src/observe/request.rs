@@ -133,7 +133,7 @@ impl Places {
                 Value::Null => Found::Null,
                 Value::Bool(value) => Found::Bool(value),
                 Value::Object => Found::Object,
-                Value::Number(_) | Value::Text(_) | Value::Array => Found::Other,
+                Value::Number(_) | Value::Text(_) | Value::Length(_) | Value::Array => Found::Other,
             };
             // Two are one too many already; a million need not be kept.
             let add = |list: &mut Vec<(Found, u64)>| {

@@ -3,15 +3,36 @@
 //! Nothing is kept: data is passed on as it comes.
 
 const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
-const ERROR: &[u8] = b"error";
+
+/// What names of frames begin with that matter, each by another letter.
+const WORDS: [(&[u8], Name); 3] =
+    [(b"error", Name::Error), (b"message_", Name::Message), (b"content_block_", Name::Message)];
+
+/// What a frame is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Name {
+    #[default]
+    None,
+    /// `error` alone.
+    Error,
+    /// One of those that Anthropic's messages consist of.
+    Message,
+    Other,
+}
 
 /// Whom the lines tell of what they hold.
 pub(crate) trait Frames {
     /// A piece of the data of a frame; where it has several lines, with the
     /// newlines between them.
     fn data(&mut self, piece: &[u8]);
-    /// A blank line ends the frame. `is_error` where it was named so.
-    fn end(&mut self, is_error: bool);
+    /// A blank line ends the frame.
+    fn end(&mut self, name: Name);
+    /// A line that is no field's, but looks like the data of a frame.
+    fn stray(&mut self) {}
+    /// Nothing is to be read any more.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,8 +45,10 @@ enum Line {
     /// Where one space may be that is no part of the value.
     Before(Field),
     Data,
-    /// In the name of the frame, so far like [`ERROR`].
-    Event(usize),
+    /// At the start of the frame's name.
+    Naming,
+    /// In it, so far like this one of [`WORDS`].
+    Named(usize, usize),
     /// In a comment, another field, or an event of another name.
     Other,
 }
@@ -55,7 +78,7 @@ pub(crate) struct Lines {
     /// The last byte was a CR, so that an LF would belong to it.
     is_after_cr: bool,
     has_data: bool,
-    is_error: bool,
+    name: Name,
 }
 
 impl Field {
@@ -69,12 +92,16 @@ impl Field {
 
 impl Lines {
     pub(crate) fn new() -> Self {
-        Self { line: Line::Bom(0), is_after_cr: false, has_data: false, is_error: false }
+        Self { line: Line::Bom(0), is_after_cr: false, has_data: false, name: Name::None }
     }
 
-    pub(crate) fn feed(&mut self, bytes: &[u8], frames: &mut impl Frames) {
+    /// What is left of `bytes` where nothing is to be read any more.
+    pub(crate) fn feed<'a>(&mut self, bytes: &'a [u8], frames: &mut impl Frames) -> &'a [u8] {
         let mut rest = bytes;
         while let Some((&byte, after)) = rest.split_first() {
+            if self.line == Line::Start && frames.is_over() {
+                break;
+            }
             rest = match self.line {
                 Line::Start => self.start(rest, byte, after, frames),
                 Line::Data => self.skip(rest, |piece| frames.data(piece)),
@@ -83,12 +110,18 @@ impl Lines {
                     self.value(field, frames);
                     if byte == b' ' { after } else { rest }
                 }
-                Line::Name(field, matched) => self.name(field, matched, rest, byte, after, frames),
-                Line::Event(_) if is_newline(byte) => self.end_line(rest),
-                Line::Event(matched) => {
-                    let is_same = ERROR.get(matched) == Some(&byte);
-                    self.is_error = is_same && matched + 1 == ERROR.len();
-                    self.line = if is_same { Line::Event(matched + 1) } else { Line::Other };
+                Line::Name(field, matched) => self.field(field, matched, rest, byte, after, frames),
+                Line::Naming | Line::Named(..) if is_newline(byte) => self.end_line(rest),
+                Line::Naming => {
+                    self.name = Name::Other;
+                    match WORDS.iter().position(|(word, _)| word.first() == Some(&byte)) {
+                        Some(word) => self.line = Line::Named(word, 1),
+                        None => self.line = Line::Other,
+                    }
+                    after
+                }
+                Line::Named(word, matched) => {
+                    self.named(word, matched, byte);
                     after
                 }
                 Line::Bom(matched) if BOM.get(matched) == Some(&byte) => {
@@ -101,6 +134,17 @@ impl Lines {
                 }
             };
         }
+        rest
+    }
+
+    fn named(&mut self, word: usize, matched: usize, byte: u8) {
+        let Some((word_is, name)) = WORDS.get(word) else { return };
+        let is_same = word_is.get(matched) == Some(&byte);
+        let is_all = is_same && matched + 1 == word_is.len();
+        self.name = if is_all { *name } else { Name::Other };
+        // Whatever follows `error` makes another name of it; the others only begin so.
+        let goes_on = is_same && (!is_all || *name == Name::Error);
+        self.line = if goes_on { Line::Named(word, matched + 1) } else { Line::Other };
     }
 
     #[inline]
@@ -115,10 +159,10 @@ impl Lines {
                 self.is_after_cr = byte == b'\r';
                 // A frame without data is none, so that its name is forgotten.
                 if self.has_data {
-                    frames.end(self.is_error);
+                    frames.end(self.name);
                 }
                 self.has_data = false;
-                self.is_error = false;
+                self.name = Name::None;
                 return after;
             }
             b'd' => {
@@ -129,12 +173,16 @@ impl Lines {
                 self.line = Line::Name(Field::Data, 1);
             }
             b'e' => self.line = Line::Name(Field::Event, 1),
+            b'{' | b'[' | b'"' | b'<' => {
+                frames.stray();
+                self.line = Line::Other;
+            }
             _ => self.line = Line::Other,
         }
         after
     }
 
-    fn name<'a>(
+    fn field<'a>(
         &mut self,
         field: Field,
         matched: usize,
@@ -174,8 +222,8 @@ impl Lines {
                 self.line = Line::Data;
             }
             Field::Event => {
-                self.is_error = false;
-                self.line = Line::Event(0);
+                self.name = Name::None;
+                self.line = Line::Naming;
             }
         }
     }
@@ -208,9 +256,12 @@ impl Lines {
             Line::Name(Field::Data, matched) => Rest::Data("data: ".get(matched..).unwrap_or_default()),
             Line::Before(Field::Data) => Rest::Data(" "),
             Line::Data => Rest::Data(""),
-            Line::Bom(_) | Line::Name(..) | Line::Before(_) | Line::Event(_) | Line::Other => {
-                Rest::Other { has_data: self.has_data }
-            }
+            Line::Bom(_)
+            | Line::Name(..)
+            | Line::Before(_)
+            | Line::Naming
+            | Line::Named(..)
+            | Line::Other => Rest::Other { has_data: self.has_data },
         }
     }
 }

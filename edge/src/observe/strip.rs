@@ -2,7 +2,7 @@
 //! `OpenAI`'s last one, which has usage and no choices.
 
 use super::json::{EACH, Scanner, Value, Want};
-use super::sse::{Frames, Lines, Rest};
+use super::sse::{Frames, Lines, Name, Rest};
 
 /// How much of a frame is held back until it is known which it is. A usage chunk
 /// is far shorter; of any other, what decides comes in the first few hundred bytes.
@@ -124,7 +124,7 @@ impl Frames for Frame {
         (self.has_choices, self.has_choice, self.has_usage) = (choices, choice, usage);
     }
 
-    fn end(&mut self, _is_error: bool) {
+    fn end(&mut self, _name: Name) {
         let is_whole = self.scanner.is_whole();
         self.verdict = Some(is_whole && self.has_choices && !self.has_choice && self.has_usage);
         self.scanner.restart();

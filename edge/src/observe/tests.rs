@@ -68,14 +68,14 @@ fn usage(input: u64, output: u64, cached: Option<u64>, reasoning: Option<u64>) -
 #[test]
 fn what_each_provider_says_at_the_end_of_its_stream() {
     let expected = [
-        (Some("gpt-4o-2024-08-06"), usage(2006, 300, Some(1920), Some(192))),
-        (Some("gpt-4o-2024-08-06"), usage(37, 11, Some(5), Some(2))),
-        (Some("claude-sonnet-4-5-20250929"), usage(1125, 15, Some(1000), None)),
-        (Some("gemini-2.5-flash"), usage(8, 30, Some(3), Some(21))),
-        (Some("gemini-2.5-flash"), usage(12, 30, None, Some(21))),
-        (None, usage(3, 9, None, None)),
+        (Some("gpt-4o-2024-08-06"), usage(2006, 300, Some(1920), Some(192)), 20),
+        (Some("gpt-4o-2024-08-06"), usage(37, 11, Some(5), Some(2)), 2),
+        (Some("claude-sonnet-4-5-20250929"), usage(1125, 15, Some(1000), None), 12),
+        (Some("gemini-2.5-flash"), usage(8, 30, Some(3), Some(21)), 18),
+        (Some("gemini-2.5-flash"), usage(12, 30, None, Some(21)), 12),
+        (None, usage(3, 9, None, None), 5),
     ];
-    for (stream, (model, usage)) in STREAMS.iter().zip(expected) {
+    for (stream, (model, usage, text_bytes)) in STREAMS.iter().zip(expected) {
         let mut reader = stream.observer();
         assert!(reader.is_stream());
         reader.feed(stream.body.as_bytes());
@@ -87,6 +87,7 @@ fn what_each_provider_says_at_the_end_of_its_stream() {
                 model: model.map(str::to_owned),
                 usage,
                 usage_source: UsageSource::Reported,
+                text_bytes: Some(text_bytes),
                 completion: Completion::Complete,
                 error_code: None,
                 error_frame: None,
@@ -188,6 +189,167 @@ fn a_clean_end_after_a_finish_reason_is_complete_without_done() {
             "{more}"
         );
     }
+}
+
+/// The stream with something after its first frame.
+fn with_between(stream: &Answer<'_>, frame: &str) -> String {
+    let body = stream.body.replace("\r\n", "\n");
+    let (first, rest) = body.split_once("\n\n").unwrap();
+    format!("{first}\n\n{frame}{rest}")
+}
+
+const MALFORMED: [&str; 9] = [
+    "data: {\"choices\":[{\"delta\":{\"content\":\"x\n\n",
+    "data: {\"choices\":[}\n\n",
+    "data: nonsense\n\n",
+    "data: {}{}\n\n",
+    "data: {}\ndata: {}\n\n",
+    "data: [DON\n\n",
+    "data: \"x\r\n\r\n",
+    "{\"choices\":[]}\n\n",
+    "<html>\n\n",
+];
+
+#[test]
+fn a_malformed_frame_is_an_error_at_the_end_whatever_follows() {
+    for stream in STREAMS.iter().filter(|stream| stream.content_type != JSON) {
+        for frame in MALFORMED {
+            let body = with_between(stream, frame);
+            let broken = Answer { body: &body, ..*stream };
+            let reported = broken.observe(End::Clean);
+            for end in [End::Clean, End::Cut, End::ClientLeft] {
+                let observed = broken.observe(end);
+                let what = format!("{} {frame} {end:?} {observed:?}", stream.endpoint);
+                assert_eq!(observed.completion, Completion::Truncated, "{what}");
+                assert_eq!(observed.error_code, Some("upstream_error"), "{what}");
+                assert_eq!(observed.usage, stream.observe(End::Clean).usage, "{what}");
+                assert_eq!(observed, reported, "{what}");
+                let appended = observed.error_frame.expect(&what);
+                assert!(appended.contains("malformed") && appended.ends_with("\n\n"), "{what}");
+            }
+            // Who can, ends it there.
+            let mut reader = broken.observer();
+            let mut strict = broken.observer();
+            reader.feed(body.as_bytes());
+            assert!(reader.is_malformed() && !reader.has_ended());
+            let read = strict.feed_until_malformed(body.as_bytes()).unwrap();
+            let (passed, rest) = body.split_at(read);
+            assert!(passed.ends_with(['\r', '\n']) && passed.contains(frame.trim_end()), "{passed}");
+            assert!(rest.len() > 100, "{rest}");
+            let frame = strict.end(End::Cut).error_frame.unwrap();
+            assert!(frame.contains("malformed"), "{frame}");
+        }
+    }
+    let (array, broken) = (STREAMS[4], GEMINI_ARRAY.replacen("},", "},]", 1));
+    let observed = Answer { body: &broken, ..array }.observe(End::Clean);
+    assert!(observed.completion == Completion::Truncated && observed.must_abort);
+}
+
+#[test]
+fn what_is_only_odd_is_not_malformed() {
+    let deep = format!("data: {{\"x\":{}{}}}\n\n", "[".repeat(200), "]".repeat(200));
+    let giant = format!("data: {{\"x\":\"{}\"}}\n\n", "x".repeat(1 << 20));
+    for frame in [
+        ": {\n\n",
+        ":\n",
+        "data\n\n",
+        "data:\n\n",
+        "data:   \n\n",
+        "event: ping\n\n",
+        "event: ping\ndata: {\"type\": \"ping\"}\n\n",
+        "event: unknown\ndata: {}\n\n",
+        "event: message_from_the_future\ndata: {\"x\":[1,2]}\r\n\r\n",
+        "id: {\nretry: 3\nfoo: {\nbar\n\n",
+        "data: {\ndata:\ndata: }\n\n",
+        "data: {\"x\":\"\u{fffd}\u{1f511}\t\"}\n\n",
+        "data: 12\n\n",
+        "data: null\n\n",
+        &deep,
+        &giant,
+    ] {
+        for stream in STREAMS.iter().filter(|stream| stream.content_type != JSON) {
+            let body = with_between(stream, frame);
+            let odd = Answer { body: &body, ..*stream };
+            assert_eq!(odd.observe(End::Clean), stream.observe(End::Clean), "{} {frame}", stream.endpoint);
+        }
+    }
+    // Anthropic's SDKs read no frames of names that they do not know.
+    let body = with_between(&STREAMS[2], "event: ping\ndata: pong\n\n");
+    let ping = Answer { body: &body, ..STREAMS[2] };
+    assert_eq!(ping.observe(End::Clean), STREAMS[2].observe(End::Clean));
+    let body = with_between(&STREAMS[2], "event: content_block_delta\ndata: pong\n\n");
+    assert!(Answer { body: &body, ..STREAMS[2] }.observe(End::Clean).error_frame.is_some());
+    // Nor does what comes after the end count.
+    let body = format!("{CHAT}data: {{\n\n");
+    assert_eq!(chat(&body).observe(End::Clean), chat(CHAT).observe(End::Clean));
+    // How a stream of another kind is read is not known.
+    let other = answer(Api::OpenAi, "/v1/audio/speech", SSE, "data: x\n\n{\n\n");
+    assert_eq!(other.observe(End::Clean).completion, Completion::Complete);
+}
+
+#[test]
+fn text_is_counted_without_its_form() {
+    let chat_delta =
+        |delta: &str| format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{{delta}}}}}]}}\n\n");
+    let stream = [
+        chat_delta("\"role\":\"assistant\",\"content\":\"\""),
+        chat_delta("\"content\":\"Zo\\u00eb\\n\""),
+        chat_delta("\"content\":null,\"reasoning_content\":\"ab\""),
+        chat_delta(
+            "\"tool_calls\":[{\"index\":0,\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":\"}}]",
+        ),
+        "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"cut of".to_owned(),
+    ]
+    .concat();
+    let observed = chat(&stream).observe(End::ClientLeft);
+    assert_eq!((observed.completion, observed.text_bytes), (Completion::Aborted, Some(5 + 2 + 1 + 5 + 6)));
+    for (api, endpoint, body, text) in [
+        (
+            Api::OpenAi,
+            "/v1/chat/completions",
+            r#"{"choices":[{"message":{"role":"assistant","content":"Hello","refusal":null}}]}"#,
+            Some(5),
+        ),
+        (Api::OpenAi, "/v1/completions", r#"{"choices":[{"text":"Hello"}]}"#, Some(5)),
+        (
+            Api::OpenAi,
+            "/v1/responses",
+            r#"{"text":{"format":{}},"output":[{"content":[{"type":"output_text","text":"Hi"}]},{"arguments":"{}"}]}"#,
+            Some(4),
+        ),
+        (
+            Api::OpenAi,
+            "/v2/chat",
+            r#"{"message":{"role":"assistant","content":[{"type":"text","text":"Hi"}]}}"#,
+            Some(2),
+        ),
+        (Api::OpenAi, "/v1/embeddings", r#"{"data":[{"embedding":[0.1]}],"model":"m"}"#, None),
+        (
+            Api::Anthropic,
+            "/v1/messages",
+            r#"{"content":[{"type":"text","text":"Hi"},{"type":"tool_use","name":"f","input":{"a":{}}}]}"#,
+            Some(2 + 1 + 8),
+        ),
+        (
+            Api::Gemini,
+            "/v1beta/models/g:generateContent",
+            r#"{"candidates":[{"content":{"parts":[{"text":"Hi"},{"functionCall":{"name":"f","args":{"a":1}}}]}}]}"#,
+            Some(2 + 1 + 7),
+        ),
+        (
+            Api::Gemini,
+            "/v1beta/models/g:streamGenerateContent",
+            r#"[{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":{"a":1}}}]}}]}]"#,
+            Some(8),
+        ),
+    ] {
+        assert_eq!(answer(api, endpoint, JSON, body).observe(End::Clean).text_bytes, text, "{endpoint}");
+    }
+    let long = format!("{{\"choices\":[{{\"message\":{{\"content\":\"{}", "x".repeat(100_000));
+    assert_eq!(
+        answer(Api::OpenAi, "/v1/chat/completions", JSON, &long).observe(End::ClientLeft).text_bytes,
+        Some(100_000)
+    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::observe::strip::Strip;
 use crate::observe::{End, Observer, request};
 use crate::refusal::Refusal;
 use crate::route::Plan;
-use js_sys::Uint8Array;
+use js_sys::{Array, Uint8Array};
 use shared::event::{Attempt, Outcome};
 use shared::id::UnixMs;
 use shared::provider::Api;
@@ -52,6 +52,8 @@ pub(super) struct Exchange {
     stream_usage: StreamUsage,
     observer: Option<Observer>,
     strip: Option<Strip>,
+    /// What Rust reads of the answer has been passed on already.
+    is_passed: bool,
     /// By then it has ended, one way or another.
     ends_by: UnixMs,
 }
@@ -81,6 +83,7 @@ impl Exchange {
             stream_usage: plan.stream_usage,
             observer: None,
             strip: None,
+            is_passed: false,
             ends_by: now + UnixMs::from(plan.timeouts.total_ms) + SLACK,
         }
     }
@@ -137,7 +140,10 @@ impl Exchange {
         self.observer = Some(observer);
         match self.strip {
             Some(_) if is_stream => FILTER,
-            _ if is_stream => TEE,
+            _ if is_stream => {
+                self.is_passed = true;
+                TEE
+            }
             _ => {
                 self.strip = None;
                 PIECES
@@ -145,14 +151,26 @@ impl Exchange {
         }
     }
 
-    /// A part of the answer's body; what passes of it, if that is another.
-    fn piece(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
-        if let Some(observer) = &mut self.observer {
+    /// A part of the answer's body. A stream that turns out to be malformed ends
+    /// there, or where it has passed on already, as soon as that is noticed.
+    fn piece(&mut self, bytes: &[u8]) -> Piece {
+        let Some(observer) = &mut self.observer else { return Piece::AsItCame };
+        if self.is_passed {
             observer.feed(bytes);
+            return if observer.is_malformed() { Piece::Last(None) } else { Piece::AsItCame };
         }
-        let mut passed = Vec::with_capacity(bytes.len());
-        self.strip.as_mut()?.feed(bytes, &mut passed);
-        Some(passed)
+        let end = observer.feed_until_malformed(bytes);
+        let read = end.and_then(|end| bytes.get(..end)).unwrap_or(bytes);
+        let filtered = self.strip.as_mut().map(|strip| {
+            let mut passed = Vec::with_capacity(read.len());
+            strip.feed(read, &mut passed);
+            passed
+        });
+        match (end, filtered) {
+            (Some(_), filtered) => Piece::Last(Some(filtered.unwrap_or_else(|| read.to_vec()))),
+            (None, Some(passed)) => Piece::Changed(passed),
+            (None, None) => Piece::AsItCame,
+        }
     }
 
     /// What is to be done at the end of the answer's body.
@@ -178,6 +196,24 @@ impl Exchange {
 /// Whether an answer of this type may tell of a model: sound and images do not.
 fn is_read(content_type: &str) -> bool {
     content_type.is_empty() || content_type.starts_with("text/") || content_type.contains("json")
+}
+
+/// What passes of a part of an answer's body.
+enum Piece {
+    AsItCame,
+    Changed(Vec<u8>),
+    /// This, or what came, and then the answer is to end.
+    Last(Option<Vec<u8>>),
+}
+
+impl From<Piece> for JsValue {
+    fn from(piece: Piece) -> Self {
+        match piece {
+            Piece::AsItCame => Self::UNDEFINED,
+            Piece::Changed(passed) => bytes(&passed),
+            Piece::Last(passed) => Array::from_iter(passed.map(|passed| bytes(&passed))).into(),
+        }
+    }
 }
 
 /// What is to be done at the end of an answer's body.
@@ -258,8 +294,7 @@ pub(super) fn install() {
         with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(NATIVE)
     });
     let piece = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, piece: Vec<u8>| {
-        let passed = with(number, |exchange| exchange.piece(&piece)).flatten();
-        passed.map_or(JsValue::UNDEFINED, |piece| bytes(&piece))
+        with(number, |exchange| exchange.piece(&piece)).map_or(JsValue::UNDEFINED, JsValue::from)
     });
     let ended = Closure::<dyn Fn(u32, u8, f64, f64) -> JsValue>::new(|number, how, bytes_in, bytes_out| {
         let Some(host) = isolate::current() else { return JsValue::UNDEFINED };

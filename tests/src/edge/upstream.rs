@@ -44,6 +44,11 @@ impl Upstream {
         response.json::<Value>().await.unwrap()["data"].as_array().unwrap().clone()
     }
 
+    /// Begins its log anew.
+    pub async fn clear(&self) {
+        client().delete(format!("{}/_control/requests", self.url)).send().await.unwrap();
+    }
+
     /// The requests with this trace.
     pub async fn seen(&self, trace: &str) -> Vec<Value> {
         let log = self.log().await;

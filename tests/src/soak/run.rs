@@ -1,6 +1,7 @@
 //! The table of the long tests, and how one is run.
 
 use super::dice::Dice;
+use super::events;
 use super::flood;
 use super::kill::{self, Database, Plan};
 use super::several::{self, Moment};
@@ -69,6 +70,18 @@ pub const TESTS: &[Test] = &[
         start: || Box::pin(flooded(Database::Postgres)),
     },
     Test {
+        name: "events-sqlite",
+        takes: "10 min",
+        what: "an event of each of 50,000 requests of all kinds, and their sums; SOAK_REQUESTS changes the number",
+        start: || Box::pin(told(Database::Sqlite)),
+    },
+    Test {
+        name: "events-postgres",
+        takes: "10 min",
+        what: "the same on PostgreSQL",
+        start: || Box::pin(told(Database::Postgres)),
+    },
+    Test {
         name: "oracle",
         takes: "10 min",
         what: "random changes beside a naive model; ORACLE_CASES changes the number",
@@ -94,6 +107,9 @@ const TOKENS: usize = 10_000_000;
 const REQUESTS: usize = 200_000;
 /// How much slower requests may be at p99 while changes are made.
 const SLOWER: Duration = Duration::from_millis(5);
+/// Requests of which events are made.
+const TOLD: usize = 50_000;
+const AT_ONCE: usize = 16;
 /// Histories on each database.
 const CASES: usize = 200;
 /// Of each target.
@@ -161,6 +177,12 @@ async fn flooded(database: Database) -> String {
         live: number("SOAK_REQUESTS", REQUESTS) / 10,
     };
     flood::run(plan, Dice::of_environment()).await.to_string()
+}
+
+async fn told(database: Database) -> String {
+    let requests = number("SOAK_REQUESTS", TOLD);
+    let plan = events::Plan { database, requests, at_once: AT_ONCE, trouble: events::Trouble::None };
+    events::run(plan, Dice::of_environment()).await.to_string()
 }
 
 async fn compared() -> String {

@@ -91,6 +91,8 @@ async fn events_of_one_moment_are_one_message_and_numbered_without_a_hole() {
     let events = edge.events.all();
     assert_eq!(events.len(), 201);
     assert_without_hole(&events);
+    assert!(events.iter().any(|event| event.in_flight > 0));
+    assert_eq!(events.iter().max_by_key(|event| event.seq).unwrap().in_flight, 0);
     let messages = edge.events.taken(Side::Queue).len();
     assert!(messages < 60, "{messages} messages");
     assert_eq!(edge.events.asked(Side::ControlPlane), 0);

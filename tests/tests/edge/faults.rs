@@ -1,9 +1,12 @@
 //! What a client sees of an upstream that fails it, and what the event tells.
 
 use latchkey_tests::edge::EdgeStack;
+use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::upstream::{TRACE, trace};
 use latchkey_tests::fixture;
 use shared::event::{Completion, Usage, UsageSource};
 use shared::provider::Timeouts;
+use shared::snapshot::config::StreamUsage;
 use std::time::Duration;
 
 /// What a client saw.
@@ -46,15 +49,16 @@ const ERROR: Option<&str> = Some("upstream_error");
 const TIMEOUT: Option<&str> = Some("upstream_timeout");
 
 #[rustfmt::skip]
-const CASES: [Case; 29] = {
+const CASES: [Case; 30] = {
     use Completion::{Complete, Refused, Truncated};
     [
         case("", STREAM, Saw::Whole, Complete, None, true),
         case("fault=cut:5", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
         case("fault=stall:5", STREAM, Saw::ErrorFrame, Truncated, TIMEOUT, false),
         case("fault=end:5", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
-        // The frames after it are whole, its end too: the client gets what came.
-        case("fault=malformed", STREAM, Saw::Whole, Complete, None, true),
+        // The frames after it are whole, its end too. Where they had passed by then, the error comes last.
+        case("fault=malformed,pace=0", STREAM, Saw::ErrorFrame, Truncated, ERROR, true),
+        case("fault=malformed:2,chunks=200,pace=20", STREAM, Saw::ErrorFrame, Truncated, ERROR, false),
         case("fault=giant", STREAM, Saw::Whole, Complete, None, true),
         case("fault=length", STREAM, Saw::Whole, Complete, None, true),
         case("fault=type", STREAM, Saw::Whole, Complete, None, true),
@@ -82,9 +86,10 @@ const CASES: [Case; 29] = {
     ]
 };
 
-async fn start() -> EdgeStack {
+async fn start(stream_usage: StreamUsage) -> EdgeStack {
     let stack = EdgeStack::empty(60_000).await;
     let mut manifest = stack.manifest(1);
+    manifest.delta.projects[0].stream_usage = stream_usage;
     let mut providers = stack.providers();
     for provider in &mut providers.providers {
         provider.timeouts = Timeouts { first_byte_ms: 3_000, idle_ms: 700, total_ms: 4_000 };
@@ -117,7 +122,7 @@ async fn look(edge: &EdgeStack, case: &Case) -> (Saw, String) {
 
 #[tokio::test]
 async fn each_fault_is_seen_for_what_it_is_and_told() {
-    let edge = start().await;
+    let edge = start(StreamUsage::Ask).await;
     let mut wrong = Vec::new();
     for case in &CASES {
         let (saw, id) = look(&edge, case).await;
@@ -131,4 +136,35 @@ async fn each_fault_is_seen_for_what_it_is_and_told() {
         assert_eq!(event.model_requested.unwrap().split('+').next(), Some("gpt-example"));
     }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Where the pieces go through Rust, nothing follows the frame but the error; on
+/// the native way, what had passed when it was noticed.
+#[tokio::test]
+async fn a_malformed_frame_ends_its_stream() {
+    for (stream_usage, options, most) in [
+        (StreamUsage::AskAndStrip, "pace=0", 2),
+        (StreamUsage::AskAndStrip, "pace=20", 2),
+        (StreamUsage::Ask, "pace=20", 60),
+    ] {
+        let edge = start(stream_usage).await;
+        let trace = trace();
+        let model = format!("gpt-example+fault=malformed:2,chunks=150,{options}");
+        let reply = send(edge.chat(&model, true).header(TRACE, &trace)).await;
+        let text = reply.text();
+        let frames: Vec<&str> = text.trim_end().split("\n\n").collect();
+        let (error, passed) = frames.split_last().unwrap();
+        assert!(error.starts_with("data: {\"error\"") && error.contains("malformed"), "{text}");
+        let words = passed.iter().filter(|frame| frame.contains("\"content\":\"")).count();
+        assert!((2..=most + 1).contains(&words), "{words} words\n{text}");
+        assert!(most > 2 || passed.last().unwrap().starts_with("data: {\"id\": \"broken\""), "{text}");
+        assert!(!text.contains("[DONE]"), "{text}");
+        let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+        assert_eq!((event.completion, event.error_code.as_deref()), (Completion::Truncated, ERROR));
+        assert_eq!(event.bytes_out, reply.body.len() as u64);
+        assert_eq!((event.usage, event.usage_source), (Usage::default(), UsageSource::None));
+        if options != "pace=0" {
+            edge.upstream.ended(&trace, "client_gone").await;
+        }
+    }
 }

@@ -36,6 +36,9 @@ async fn one_that_leaves_mid_stream_cancels_the_upstream() {
     let event = edge.events.of(&id).await;
     assert_eq!((event.status, event.completion, event.error_code), (200, Completion::Aborted, None));
     assert!((read..read + 10_000).contains(&event.bytes_out), "{read} {}", event.bytes_out);
+    // What of it was text, so that it can be estimated.
+    let text = event.text_bytes_out.unwrap();
+    assert!((4..event.bytes_out / 10).contains(&text), "{text} {}", event.bytes_out);
 }
 
 /// Reset, not merely closed: workerd takes a connection that its client closed

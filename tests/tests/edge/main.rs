@@ -27,6 +27,7 @@ mod refusals;
 mod request_headers;
 mod response_headers;
 mod rotation;
+mod sdk_faults;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;

@@ -2,7 +2,7 @@
 
 use latchkey_tests::edge::call::{Reply, send};
 use latchkey_tests::edge::{EdgeStack, chat_body};
-use serde_json::json;
+use serde_json::{Value, json};
 use shared::event::{Completion, Event, UsageSource};
 use shared::snapshot::config::StreamUsage;
 
@@ -40,6 +40,7 @@ async fn the_edge_asks_and_the_client_gets_the_chunk_unless_it_is_taken_out() {
         assert!(reply.text().trim_end().ends_with("data: [DONE]"));
         assert_eq!(event.usage_source, UsageSource::Reported);
         assert_eq!(event.usage.output_tokens, Some(40), "{stream_usage:?}");
+        assert_eq!(event.text_bytes_out, Some(words(&reply)), "{stream_usage:?}");
         assert_eq!(event.bytes_in, body().to_string().len() as u64);
     }
 }
@@ -50,6 +51,17 @@ async fn where_it_is_left_alone_nothing_is_asked() {
     let (reply, event) = ask(&edge, chat_body("gpt-example+chunks=5", true)).await;
     assert!(!tells_usage(&reply));
     assert_eq!((event.usage_source, event.usage.output_tokens), (UsageSource::None, None));
+    assert_eq!(event.text_bytes_out, Some(words(&reply)));
+}
+
+/// Bytes of the answer's text.
+fn words(reply: &Reply) -> u64 {
+    let text = reply.text();
+    let frames = text.lines().filter_map(|line| line.strip_prefix("data: {"));
+    let frames = frames.map(|rest| serde_json::from_str::<Value>(&format!("{{{rest}")).unwrap());
+    frames
+        .map(|frame| frame["choices"][0]["delta"]["content"].as_str().unwrap_or_default().len() as u64)
+        .sum()
 }
 
 #[tokio::test]

@@ -38,6 +38,7 @@ pub fn router(options: Options) -> Router {
     let log = RequestLog::default();
     let providers = Router::new()
         .route("/v1/chat/completions", post(openai::chat))
+        .route("/v1/completions", post(openai::completions))
         .route("/v1/responses", post(openai::responses))
         .route("/v1/embeddings", post(openai::embeddings))
         .route("/v1/audio/transcriptions", post(openai::upload))

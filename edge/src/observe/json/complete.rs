@@ -26,7 +26,7 @@ impl<T: Copy + 'static> Scanner<T> {
             Expect::Key if !is_outer => text.push_str("\"\":null,"),
             Expect::CommaOrEnd => text.push(','),
             Expect::Key | Expect::KeyOrEnd | Expect::ElementOrEnd => {}
-            Expect::Nothing | Expect::Broken => return None,
+            Expect::Nothing | Expect::Broken | Expect::TooDeep => return None,
         }
         if !is_outer {
             // The comma is for the object at `depth`, not for what is closed before.

@@ -7,6 +7,8 @@ const MAX_KEPT: usize = shared::event::MAX_TEXT_LEN;
 pub(super) struct Text {
     kept: [u8; MAX_KEPT],
     length: usize,
+    /// Of all of it, in bytes, what is not kept included.
+    pub(super) whole_length: u64,
     is_kept: bool,
     pub(super) escape: Escape,
     /// The first half of a character that is escaped as two.
@@ -27,13 +29,21 @@ pub(super) enum Escape {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { kept: [0; MAX_KEPT], length: 0, is_kept: false, escape: Escape::None, high: None }
+        Self {
+            kept: [0; MAX_KEPT],
+            length: 0,
+            whole_length: 0,
+            is_kept: false,
+            escape: Escape::None,
+            high: None,
+        }
     }
 }
 
 impl Text {
     pub(super) fn begin(&mut self, is_kept: bool) {
         self.length = 0;
+        self.whole_length = 0;
         self.is_kept = is_kept;
         self.escape = Escape::None;
         self.high = None;
@@ -47,6 +57,7 @@ impl Text {
         if !self.is_kept {
             return;
         }
+        self.whole_length = self.whole_length.saturating_add(bytes.len() as u64);
         let end = self.length.saturating_add(bytes.len()).min(MAX_KEPT);
         let length = end - self.length;
         if let (Some(place), Some(bytes)) = (self.kept.get_mut(self.length..end), bytes.get(..length)) {

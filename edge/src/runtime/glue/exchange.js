@@ -106,6 +106,8 @@ class Exchange {
     this.bytesOut = 0;
     this.upload = undefined;
     this.isAnswered = false;
+    // Rust wants no more of the answer: it ends in an error.
+    this.isRefused = false;
     // Of the whole, of the upstream's silence, and of the timer.
     this.total = Date.now() + totalMs;
     this.silence = Infinity;
@@ -197,16 +199,20 @@ class Exchange {
       this.expect(this.idleMs);
       first = await reader.read(new Uint8Array(length));
       if (first.value?.byteLength === length) {
-        this.take(first.value, mode);
-        const isBroken = this.end(CLEAN) === false;
-        return respond(isBroken ? broken(length) : first.value);
+        const taken = this.take(first.value, mode);
+        const rest = this.end(CLEAN);
+        if (rest === false) return respond(broken(length));
+        if (!(rest?.byteLength > 0)) return respond(taken);
+        const response = respond(await new Blob([taken, rest]).arrayBuffer());
+        response.headers.delete("content-length");
+        return response;
       }
     }
     // What something is added to or taken from has no length that is known.
-    const isLengthKept = length >= 0 && mode !== TEE && !isFiltered;
-    const { readable, writable } = isLengthKept ? new FixedLengthStream(length) : new IdentityTransformStream();
+    this.isLengthKept = length >= 0 && mode !== TEE && !isFiltered;
+    const { readable, writable } = this.isLengthKept ? new FixedLengthStream(length) : new IdentityTransformStream();
     const response = respond(readable);
-    if (!isLengthKept) response.headers.delete("content-length");
+    if (!this.isLengthKept) response.headers.delete("content-length");
     this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
     if (this.how !== undefined) this.tellStopped();
     this.context.waitUntil(
@@ -238,7 +244,7 @@ class Exchange {
         }
         if (next.done) break;
         const written = writer.write(this.take(next.value, mode)).then(() => true, () => this.stop(LEFT));
-        if (!(await Promise.race([written, this.stopped]))) throw new Error("stopped");
+        if (!(await Promise.race([written, this.stopped])) || this.isRefused) throw new Error("stopped");
         buffer = new Uint8Array(next.value.buffer);
       }
     } catch {
@@ -315,7 +321,13 @@ class Exchange {
 
   // What the client gets of a piece that has come.
   take(piece, mode) {
-    const passed = mode === NATIVE ? undefined : rust.piece(this.id, piece);
+    let passed = mode === NATIVE ? undefined : rust.piece(this.id, piece);
+    if (Array.isArray(passed)) {
+      // The answer ends here; or, where it has passed on already, as soon as it can.
+      [passed] = passed;
+      this.isRefused = true;
+      this.abort.abort();
+    }
     const taken = passed ?? piece;
     this.bytesOut += taken.byteLength;
     return taken;
@@ -328,8 +340,9 @@ class Exchange {
     const rest = this.end(how === CLEAN && this.isUnseen ? UNSEEN : how);
     try {
       const writer = writable.getWriter();
-      if (rest?.byteLength > 0) await writer.write(rest);
-      if (rest === undefined ? how === CLEAN : rest !== false) await writer.close();
+      const isAppended = rest?.byteLength > 0 && !this.isLengthKept;
+      if (isAppended) await writer.write(rest);
+      if (rest === undefined ? how === CLEAN : isAppended || rest.byteLength === 0) await writer.close();
       else await writer.abort(new Error(BROKEN));
     } catch {
       // The client has left, or does not read.

@@ -58,6 +58,27 @@ async fn chat_streams_no_usage_unless_asked_and_keeps_to_the_token_limit() {
 }
 
 #[tokio::test]
+async fn completions() {
+    let upstream = Upstream::start().await;
+    let mut body = json!({"model": "gpt-example+chunks=5", "prompt": "good morning"});
+    let answer: Value = upstream.openai("/v1/completions", &body).await.json().await.unwrap();
+    assert_eq!(
+        (&answer["object"], &answer["usage"]["prompt_tokens"]),
+        (&json!("text_completion"), &json!(2))
+    );
+    body["stream"] = json!(true);
+    let unasked = upstream.openai("/v1/completions", &body).await.text().await.unwrap();
+    assert!(events(&unasked).iter().all(|event| event["usage"] == Value::Null));
+    body["stream_options"] = json!({"include_usage": true});
+    let streamed = upstream.openai("/v1/completions", &body).await.text().await.unwrap();
+    assert!(streamed.ends_with("data: [DONE]\n\n"));
+    let events = events(&streamed);
+    assert_eq!(joined(&events, "/choices/0/text"), answer["choices"][0]["text"].as_str().unwrap());
+    assert_eq!(events.last().unwrap()["usage"]["completion_tokens"], 5);
+    assert_eq!(upstream.log().await.last().unwrap()["output_tokens"], 5);
+}
+
+#[tokio::test]
 async fn responses_plain() {
     let upstream = Upstream::start().await;
     let body = json!({"model": "gpt-example", "input": [

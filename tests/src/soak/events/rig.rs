@@ -1,0 +1,228 @@
+//! The whole way of an event: isolates, the queue, a worker that empties it, the
+//! control plane, its database.
+
+use super::kinds::Dialect;
+use crate::edge::upstream::Upstream;
+use crate::kv::KvServer;
+use crate::queue::Queue;
+use crate::soak::dice::Dice;
+use crate::stack::{Caller, ControlPlane, Setup, free_port};
+use crate::workerd::{Worker, Workerd};
+use crate::{fixture, keys};
+use reqwest::Method;
+use serde_json::{Value, json};
+use shared::token::Token;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const EDGES: usize = 2;
+const TOKENS_A_PROJECT: usize = 3;
+const STREAM_USAGE: [&str; 3] = ["ask", "ask_and_strip", "leave"];
+/// Beyond it something hangs.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// Of a hasty provider, and so more than what its good answers take.
+const HASTE_MS: u32 = 700;
+
+#[derive(Debug)]
+pub struct Rig {
+    pub upstream: Upstream,
+    pub queue: Queue,
+    pub tokens: Tokens,
+    pub caller: Caller,
+    /// `DATABASE_URL`
+    pub database: String,
+    edges: Mutex<Vec<Edge>>,
+    control_plane: Mutex<Option<ControlPlane>>,
+    setup: Setup,
+    url: String,
+    kv: KvServer,
+    _folder: TempDir,
+}
+
+/// An isolate, and its number among all that there were.
+#[derive(Debug)]
+struct Edge {
+    number: usize,
+    worker: Workerd,
+}
+
+/// Their texts, and the ids of those in use.
+#[derive(Debug)]
+pub struct Tokens {
+    pub valid: Vec<(String, String)>,
+    pub revoked: String,
+    pub expired: String,
+    pub forged: String,
+}
+
+impl Rig {
+    /// Over a database of its own in a file, unless `url` names another.
+    pub async fn start(url: Option<&str>, mut dice: Dice) -> Self {
+        let folder = TempDir::new().unwrap();
+        let (kv, upstream) = (KvServer::start().await, Upstream::start().await);
+        let address = format!("127.0.0.1:{}", free_port());
+        let in_folder = format!("sqlite://{}?mode=rwc", folder.path().join("latchkey.db").display());
+        let database = url.map_or(in_folder, str::to_owned);
+        let setup = Setup::new(folder.path(), &kv, &[("LISTEN_ADDR", &address), ("DATABASE_URL", &database)]);
+        let control_plane = setup.start();
+        let caller = control_plane.caller();
+        let tokens = fill(&control_plane, upstream.url()).await;
+        let is_published = async || control_plane.get("/manage/snapshot").await["pending"] == 0;
+        until("the publication", is_published).await;
+
+        let mut queue = Queue::start(dice.child()).await;
+        let url = format!("http://{address}");
+        queue.deliver_to(worker(&kv, &queue, &url));
+        let edge = |number| Edge { number, worker: worker(&kv, &queue, &url) };
+        let edges = (0..EDGES).map(edge).collect();
+        Self {
+            upstream,
+            queue,
+            tokens,
+            caller,
+            database,
+            edges: Mutex::new(edges),
+            control_plane: Mutex::new(Some(control_plane)),
+            setup,
+            url,
+            kv,
+            _folder: folder,
+        }
+    }
+
+    /// At one edge or another: its number, and the URL there.
+    pub fn url(&self, number: usize, path: &str) -> (usize, String) {
+        let edges = self.edges.lock().unwrap();
+        let edge = &edges[number % edges.len()];
+        (edge.number, edge.worker.url(path))
+    }
+
+    /// `kill -9` of the oldest edge, in whose place comes another; its number.
+    pub fn kill_edge(&self) -> usize {
+        let worker = worker(&self.kv, &self.queue, &self.url);
+        let mut killed = {
+            let mut edges = self.edges.lock().unwrap();
+            let number = 1 + edges.iter().map(|edge| edge.number).max().unwrap();
+            edges.push(Edge { number, worker });
+            edges.remove(0)
+        };
+        killed.worker.kill();
+        killed.number
+    }
+
+    /// `kill -9`
+    pub fn kill_control_plane(&self) {
+        drop(self.control_plane.lock().unwrap().take());
+    }
+
+    /// As an operator ends it.
+    pub async fn stop_control_plane(&self) {
+        let mut control_plane = self.control_plane.lock().unwrap().take().unwrap();
+        control_plane.process().signal("TERM");
+        let end = tokio::task::spawn_blocking(move || control_plane.process().child().wait().unwrap());
+        assert!(end.await.unwrap().success());
+    }
+
+    /// At the address where it was.
+    pub async fn start_control_plane(&self) {
+        let setup = self.setup.clone();
+        let started = tokio::task::spawn_blocking(move || setup.start()).await.unwrap();
+        *self.control_plane.lock().unwrap() = Some(started);
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        let (status, answer) = self.caller.call(Method::GET, path, None).await.unwrap();
+        assert!(status.is_success(), "{path}: {status} {answer}");
+        answer
+    }
+}
+
+/// Waits for `condition`.
+pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < PATIENCE, "{what} did not happen in {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+fn worker(kv: &KvServer, queue: &Queue, control_plane: &str) -> Workerd {
+    let mut variables = keys::edge_variables();
+    variables.push(("SNAPSHOT_REFRESH_MS", "1000".into()));
+    variables.push(("CONTROL_PLANE_URL", control_plane.to_owned()));
+    Workerd::start(&Worker { queue: Some(queue.address()), ..Worker::edge(kv.binding_address(), variables) })
+}
+
+/// Providers of every dialect, a project for each way to learn the usage of a
+/// stream, and tokens that are good and bad.
+async fn fill(control_plane: &ControlPlane, upstream: &str) -> Tokens {
+    for dialect in [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini] {
+        for is_hasty in [false, true] {
+            let (name, body) = provider(dialect, is_hasty, upstream);
+            control_plane.must(Method::PUT, &format!("/manage/providers/{name}"), Some(body)).await;
+        }
+        let price = json!({"provider": dialect.provider(), "model": "*", "input_usd_per_million": "2.5", "output_usd_per_million": "10"});
+        control_plane.post("/manage/prices", price).await;
+    }
+    let mut valid = Vec::new();
+    let mut project_id = Value::Null;
+    for stream_usage in STREAM_USAGE {
+        let project = json!({"name": stream_usage, "default_provider": "open", "stream_usage": stream_usage});
+        project_id = control_plane.post("/manage/projects", project).await["id"].clone();
+        for dialect in [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini] {
+            for is_hasty in [false, true] {
+                let (name, _) = provider(dialect, is_hasty, upstream);
+                let path = format!("/manage/projects/{}/credentials", project_id.as_str().unwrap());
+                let body = json!({"provider": name, "label": "x", "api_key": fixture::UPSTREAM_KEY});
+                control_plane.post(&path, body).await;
+            }
+        }
+        for _ in 0..TOKENS_A_PROJECT {
+            let body = json!({"project_id": project_id, "name": stream_usage, "expires_at": null});
+            valid.push(token(control_plane, body).await);
+        }
+    }
+    let short = json!({"project_id": project_id, "name": "expired", "expires_in": 1});
+    let (_, expired) = token(control_plane, short).await;
+    let long = json!({"project_id": project_id, "name": "revoked", "expires_at": null});
+    let (id, revoked) = token(control_plane, long).await;
+    control_plane.must(Method::DELETE, &format!("/manage/tokens/{id}"), None).await;
+    let forged = fixture::text(&Token::new(valid[0].0.parse().unwrap(), [7; 20]));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    Tokens { valid, revoked, expired, forged }
+}
+
+/// Its name and definition.
+fn provider(dialect: Dialect, is_hasty: bool, upstream: &str) -> (String, Value) {
+    let (header, prefix) = dialect.auth();
+    let (api, paths) = match dialect.provider() {
+        "claude" => ("anthropic", ["/v1/messages"].as_slice()),
+        "gemini" => (
+            "gemini",
+            ["/v1beta/models/*:generateContent", "/v1beta/models/*:streamGenerateContent"].as_slice(),
+        ),
+        _ => (
+            "openai",
+            ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings"].as_slice(),
+        ),
+    };
+    let endpoints: Vec<Value> = paths.iter().map(|path| json!({"methods": ["POST"], "path": path})).collect();
+    let mut definition = json!({
+        "base_url": upstream,
+        "auth": {"header": header, "prefix": prefix},
+        "api": api,
+        "allowed_endpoints": endpoints,
+    });
+    if !is_hasty {
+        return (dialect.provider().to_owned(), definition);
+    }
+    definition["timeouts"] = json!({"first_byte_ms": HASTE_MS, "idle_ms": HASTE_MS});
+    (format!("{}-hasty", dialect.provider()), definition)
+}
+
+/// The id of a new one, and its text.
+async fn token(control_plane: &ControlPlane, body: Value) -> (String, String) {
+    let answer = control_plane.post("/manage/tokens", body).await;
+    (answer["id"].as_str().unwrap().to_owned(), answer["token"].as_str().unwrap().to_owned())
+}
