@@ -3,6 +3,7 @@
 
 use super::batch;
 use super::cost::{Price, Prices};
+use super::count;
 use super::log::Entry;
 use super::tally::{Arrived, Erased, Tally};
 use crate::store::event_set_aside::{self as set_aside_table, SetAsideRow};
@@ -47,7 +48,8 @@ struct Unfit {
 
 /// Counts all of `entries`, or fails and may be tried again.
 pub(super) async fn count(store: &Store, entries: &[Entry], now: UnixMs) -> Result<Counted, store::Error> {
-    let (arrived, mut unfit) = sort(entries);
+    let (mut arrived, mut unfit) = sort(entries);
+    count::fill(&mut arrived).await;
     let mut counted = Counted::default();
     let mut chunks: Vec<&[Arrived]> = chunks(&arrived);
     chunks.reverse();

@@ -374,6 +374,62 @@ async fn what_is_set_aside_has_no_bodies() {
     assert!(told.contains("gpt-test-1") && !told.contains("secret") && !told.contains("another"), "{told}");
 }
 
+/// Where both bodies are there whole, the tokens in them are counted.
+#[tokio::test]
+async fn missing_usage_is_counted_from_captured_bodies() {
+    let world = World::start().await;
+    let mut isolate = Isolate::new();
+    let request =
+        json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "hello world" }] }).to_string();
+    let frame = |text: &str| {
+        format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }))
+    };
+    let stream = ["The", " answ", "er is 42."].map(frame).concat() + "data: [DONE]\n\n";
+    let mut unknown = |request: &str, response: &str| {
+        let bodies = Bodies {
+            request_body: Some(request.into()),
+            response_body: Some(response.into()),
+            ..Bodies::default()
+        };
+        let event = isolate.event();
+        Event {
+            usage: Usage::default(),
+            usage_source: UsageSource::None,
+            bytes_in: 400,
+            bytes_out: 4_000,
+            bodies,
+            ..event
+        }
+    };
+    let counted = unknown(&request, &stream);
+    let mut cut = unknown(&request, &stream);
+    cut.bodies.response_body_cut = true;
+    let odd = unknown(&request, "<html>");
+    let mut only_asked = unknown(&request, &stream);
+    only_asked.bodies.response_body = None;
+    let mut told = unknown(&request, &stream);
+    (told.usage.output_tokens, told.usage_source) = (Some(7), UsageSource::Reported);
+    let all = [counted, cut, odd, only_asked, told];
+    world.events(&all).await;
+    let list = world.get("/manage/events").await.ok(StatusCode::OK);
+    let found = all.each_ref().map(|event| {
+        let shown =
+            list["data"].as_array().unwrap().iter().find(|each| each["id"] == json!(event.id)).unwrap();
+        json!([shown["input_tokens"], shown["output_tokens"], shown["usage_source"]])
+    });
+    assert_eq!(
+        found,
+        [
+            // 3 a message, its role, 2 of text, 3 for the answer's beginning.
+            json!([9, 6, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([null, 7, "reported"]),
+        ]
+    );
+}
+
 /// What is used by requests that nobody told of is estimated, and marked.
 #[tokio::test]
 async fn missing_usage_is_estimated_and_marked() {
