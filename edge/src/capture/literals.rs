@@ -14,6 +14,24 @@ pub(super) struct Literal {
     pub(super) range: Range<usize>,
     /// What it says.
     pub(super) text: String,
+    /// Places in `text`, and between the quotes.
+    marks: Vec<(usize, usize)>,
+}
+
+impl Literal {
+    fn new(body: &str, range: Range<usize>) -> Self {
+        let literal = &body[range.clone()];
+        let inner = literal.strip_prefix('"').unwrap_or(literal);
+        let (text, marks) = decode(inner.strip_suffix('"').unwrap_or(inner));
+        Self { range, text, marks }
+    }
+
+    /// Where in the body a place in the text is.
+    pub(super) fn place(&self, at: usize) -> usize {
+        let last = self.marks.partition_point(|(place, _)| *place <= at).checked_sub(1);
+        let (place, inner) = last.map_or((0, 0), |last| self.marks[last]);
+        self.range.start + 1 + inner + (at - place)
+    }
 }
 
 /// Strings that continue each other: those of one place in all frames.
@@ -141,15 +159,15 @@ impl<'a> Scan<'a> {
     fn string(&mut self, found: &mut Found) {
         let range = self.at..end_of_string(self.text.as_bytes(), self.at);
         self.at = range.end;
-        let text = decode(&self.text[range.clone()]);
+        let literal = Literal::new(self.text, range);
         if let Some(level) = self.levels.last_mut().filter(|level| level.awaits_name) {
             level.awaits_name = false;
-            level.is_index = text.ends_with("index");
-            level.place = hash(&text);
-            found.names.push(vec![Literal { range, text }]);
+            level.is_index = literal.text.ends_with("index");
+            level.place = hash(&literal.text);
+            found.names.push(vec![literal]);
         } else {
             let places: Vec<u64> = self.levels.iter().map(|level| level.place).collect();
-            found.frame.push((hash(&places), Literal { range, text }));
+            found.frame.push((hash(&places), literal));
         }
     }
 }
@@ -173,52 +191,53 @@ fn end_of_string(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// What a string says; one that is not well-formed, as well as can be.
-fn decode(literal: &str) -> String {
-    let inner = literal.strip_prefix('"').unwrap_or(literal);
-    let inner = inner.strip_suffix('"').unwrap_or(inner);
-    let mut parts = inner.split('\\');
-    let mut text = parts.next().unwrap_or_default().to_owned();
-    let mut high = None;
-    while let Some(part) = parts.next() {
-        let mut chars = part.chars();
-        let unit = match chars.next() {
-            // The next part is what follows an escaped backslash.
-            None => {
-                text.push('\\');
-                text.push_str(parts.next().unwrap_or_default());
-                continue;
-            }
-            Some('u') => {
-                let unit = part.get(1..5).and_then(|digits| u16::from_str_radix(digits, 16).ok());
-                if unit.is_some() {
-                    chars = part[5..].chars();
-                }
-                unit.unwrap_or(0xfffd)
-            }
-            Some('b') => 8,
-            Some('f') => 0xc,
-            Some('n') => 0xa,
-            Some('r') => 0xd,
-            Some('t') => 9,
-            Some(other) => {
-                text.push(other);
-                text.push_str(chars.as_str());
-                continue;
-            }
-        };
-        let rest = chars.as_str();
-        if rest.is_empty() && (0xd800..0xdc00).contains(&unit) {
-            high = Some(unit);
-            continue;
-        }
-        text.extend(
-            char::decode_utf16(high.take().into_iter().chain([unit])).map(|char| char.unwrap_or('\u{fffd}')),
-        );
-        text.push_str(rest);
+/// What is between the quotes, and where the places around each escape are in
+/// either. What is not well-formed is read as well as can be.
+fn decode(inner: &str) -> (String, Vec<(usize, usize)>) {
+    let (mut text, mut marks, mut at) = (String::with_capacity(inner.len()), Vec::new(), 0);
+    while let Some(plain) = inner[at..].find('\\') {
+        text.push_str(&inner[at..at + plain]);
+        at += plain;
+        marks.push((text.len(), at));
+        let (char, length) = escaped(&inner[at..]);
+        text.push(char);
+        at += length;
+        marks.push((text.len(), at));
     }
-    text.extend(high.map(|_| '\u{fffd}'));
-    text
+    text.push_str(&inner[at..]);
+    (text, marks)
+}
+
+/// The character that an escape stands for, and how long it is.
+fn escaped(from: &str) -> (char, usize) {
+    let Some(char) = from[1..].chars().next() else { return ('\\', 1) };
+    match char {
+        'b' => ('\u{8}', 2),
+        'f' => ('\u{c}', 2),
+        'n' => ('\n', 2),
+        'r' => ('\r', 2),
+        't' => ('\t', 2),
+        'u' => {
+            let Some(unit) = unit(from) else { return (char::REPLACEMENT_CHARACTER, 2) };
+            // Half of a pair alone is no character.
+            let pair = from.get(6..).and_then(self::unit);
+            match (
+                char::decode_utf16([unit]).next(),
+                char::decode_utf16([unit].into_iter().chain(pair)).next(),
+            ) {
+                (Some(Ok(char)), _) => (char, 6),
+                (_, Some(Ok(char))) => (char, 12),
+                _ => (char::REPLACEMENT_CHARACTER, 6),
+            }
+        }
+        other => (other, 1 + other.len_utf8()),
+    }
+}
+
+/// The number in `\uXXXX`.
+fn unit(from: &str) -> Option<u16> {
+    let digits = from.strip_prefix("\\u")?.get(..4)?;
+    u16::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -277,7 +296,7 @@ mod tests {
             (r#""\\\\""#, "\\\\"),
             (r#""é\u"#, "é\u{fffd}"),
         ] {
-            assert_eq!(decode(literal), text, "{literal}");
+            assert_eq!(Literal::new(literal, 0..literal.len()).text, text, "{literal}");
         }
     }
 
@@ -293,6 +312,11 @@ mod tests {
             let runs = runs(&body);
             let [_, run] = runs.as_slice() else { panic!("{runs:?}") };
             prop_assert_eq!(&run[0].text, &text);
+            for (at, char) in text.char_indices() {
+                let written = &body[run[0].place(at)..run[0].place(at + char.len_utf8())];
+                let quoted = format!("\"{written}\"");
+                prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), char.to_string());
+            }
             prop_assert_eq!(&body[run[0].range.clone()], &literal);
         }
 

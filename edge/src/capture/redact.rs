@@ -3,55 +3,48 @@
 //! It looks twice: at what the body's strings say, decoded, and joined over the
 //! frames of a stream; then at the body as it is.
 
-use super::literals::{self, Literal, Run};
+use super::literals::{self, Run};
 use shared::redaction::{REPLACEMENT, Redactor};
 use std::ops::Range;
 
-/// A string that is written anew.
-type Edit = (Range<usize>, String);
+/// What is written in place of what.
+type Edit = (Range<usize>, &'static str);
 
 /// The beginning of `body`, up to `end`. What lies beyond is looked at too, so
 /// that nothing remains of a match that begins before.
 pub(super) fn redact(body: &str, redactor: &Redactor, end: usize) -> String {
-    let mut edits: Vec<Edit> =
-        literals::runs(body).into_iter().flat_map(|run| edited(&run, redactor)).collect();
+    let mut edits: Vec<Edit> = literals::runs(body).iter().flat_map(|run| edits(run, redactor)).collect();
     edits.sort_unstable_by_key(|(range, _)| range.start);
     let (text, end) = apply(body, edits, end);
-    let found = redactor.find(&text).into_iter().map(|range| (range, REPLACEMENT.to_owned())).collect();
+    let found = redactor.find(&text).into_iter().map(|range| (range, REPLACEMENT)).collect();
     let (mut text, end) = apply(&text, found, end);
     text.truncate(end);
     text
 }
 
-/// The strings of a run in which something was found. What stands in its place
-/// is where it begins.
-fn edited(run: &Run, redactor: &Redactor) -> Vec<Edit> {
+/// What was found in a run. What stands in its place is where it begins.
+fn edits(run: &Run, redactor: &Redactor) -> Vec<Edit> {
     let said: String = run.iter().map(|literal| literal.text.as_str()).collect();
-    let found = redactor.find(&said);
-    if found.is_empty() {
-        return Vec::new();
-    }
-    let mut at = 0;
-    let edit = |literal: &Literal| {
-        let place = at..at + literal.text.len();
-        at = place.end;
-        let within = |range: &&Range<usize>| range.start < place.end && range.end > place.start;
-        let mut text = literal.text.clone();
-        let mut is_changed = false;
-        for range in found.iter().filter(within).rev() {
-            let begins_here = range.start >= place.start;
-            let from = range.start.max(place.start) - place.start;
-            let to = range.end.min(place.end) - place.start;
-            text.replace_range(from..to, if begins_here { REPLACEMENT } else { "" });
-            is_changed = true;
+    let (mut edits, mut found) = (Vec::new(), redactor.find(&said).into_iter().peekable());
+    let mut begin = 0;
+    for literal in run {
+        let end = begin + literal.text.len();
+        while let Some(range) = found.peek().filter(|range| range.start < end) {
+            let within = range.start.max(begin) - begin..range.end.min(end) - begin;
+            let written = if range.start >= begin { REPLACEMENT } else { "" };
+            edits.push((literal.place(within.start)..literal.place(within.end), written));
+            if range.end > end {
+                break;
+            }
+            found.next();
         }
-        is_changed.then(|| (literal.range.clone(), serde_json::Value::from(text).to_string()))
-    };
-    run.iter().filter_map(edit).collect()
+        begin = end;
+    }
+    edits
 }
 
-/// The text with the edits, which are in order, and where `end` is then: not
-/// within what was written anew.
+/// The text with the edits, which are in order, and where `end` is then: before
+/// what was found there.
 fn apply(text: &str, edits: Vec<Edit>, end: usize) -> (String, usize) {
     let (mut edited, mut from, mut new_end) = (String::with_capacity(text.len()), 0, None);
     for (range, written) in edits {
@@ -59,7 +52,7 @@ fn apply(text: &str, edits: Vec<Edit>, end: usize) -> (String, usize) {
             new_end = Some(edited.len() + end.min(range.start) - from);
         }
         edited.push_str(&text[from..range.start]);
-        edited.push_str(&written);
+        edited.push_str(written);
         from = range.end;
     }
     let new_end = new_end.unwrap_or_else(|| edited.len() + end - from);
@@ -91,7 +84,7 @@ mod tests {
         }
         assert_eq!(
             redact(&[MAIL], "{ \"a\":\"\\u00e9 ada@example.com\\n\", \"b\" : \"\\u00e9\" }"),
-            "{ \"a\":\"é [redacted]\\n\", \"b\" : \"\\u00e9\" }"
+            "{ \"a\":\"\\u00e9 [redacted]\\n\", \"b\" : \"\\u00e9\" }"
         );
     }
 
@@ -128,9 +121,8 @@ mod tests {
         let body = "{\"a\":\"x ada@example.com\",\"b\":\"y\"}";
         let end = |end: usize| super::redact(body, &redactor, end);
         assert_eq!(end(4), "{\"a\"");
-        // The string is written anew, so nothing of it is told.
-        assert_eq!(end(10), "{\"a\":");
-        assert_eq!(end(29), "{\"a\":\"x [redacted]\",\"b\"");
+        assert_eq!(end(10), "{\"a\":\"x ");
+        assert_eq!(end(28), "{\"a\":\"x [redacted]\",\"b\"");
         let plain = "x ada@example.com y";
         assert_eq!(super::redact(plain, &redactor, 5), "x ");
         assert_eq!(super::redact(plain, &redactor, 18), "x [redacted] ");
