@@ -7,6 +7,7 @@ pub mod batch;
 mod complaint;
 pub mod consume;
 pub mod cost;
+mod count;
 mod estimate;
 pub mod ingest;
 pub mod log;

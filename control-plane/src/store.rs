@@ -14,6 +14,7 @@
 pub mod address;
 pub mod audit;
 pub mod credentials;
+pub mod event_bodies;
 pub mod event_isolates;
 pub mod event_ledger;
 pub mod event_log;

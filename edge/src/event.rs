@@ -9,7 +9,7 @@ use crate::in_flight::Begun;
 use crate::observe::{End, Observed};
 use crate::refusal::{Code, Refusal};
 use crate::target::split_provider;
-use shared::event::{Attempt, Completion, Event, MAX_TEXT_LEN, Usage, UsageSource, VERSION};
+use shared::event::{Attempt, Bodies, Completion, Event, MAX_TEXT_LEN, Usage, UsageSource, VERSION};
 use shared::id::UnixMs;
 use shared::token;
 use uuid::Uuid;
@@ -88,6 +88,7 @@ impl Draft {
             snapshot_version,
             colo: head.header("cf-ray").and_then(colo).map(str::to_owned),
             country: head.header("cf-ipcountry").and_then(country).map(str::to_owned),
+            bodies: Bodies::default(),
         };
         Self { event, _begun: begun }
     }

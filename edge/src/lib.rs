@@ -4,6 +4,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod capture;
 pub mod credential;
 pub mod delivery;
 pub mod event;

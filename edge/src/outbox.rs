@@ -3,7 +3,7 @@
 
 use crate::in_flight::{Begun, InFlight};
 use serde::Serialize;
-use shared::event::Event;
+use shared::event::{Bodies, Event};
 use shared::id::UnixMs;
 use std::collections::VecDeque;
 use uuid::Uuid;
@@ -155,6 +155,14 @@ impl Outbox {
         self.stats.refused += 1;
         self.full.push_front(message);
         let mut kept: usize = self.full.iter().map(String::len).sum();
+        // What is used counts for more than what was said.
+        for message in &mut self.full {
+            if kept > MAX_KEPT {
+                kept -= message.len();
+                drop_bodies(message);
+                kept += message.len();
+            }
+        }
         while kept > MAX_KEPT
             && let Some(oldest) = self.full.pop_front()
         {
@@ -184,6 +192,21 @@ impl Outbox {
             self.full.push_back(std::mem::take(&mut self.open));
         }
     }
+}
+
+/// Of each event in a message, if any has some.
+fn drop_bodies(message: &mut String) {
+    if !message.contains("_body\":") {
+        return;
+    }
+    let mut rest = String::new();
+    for line in message.lines() {
+        let event = Event::parse(line.as_bytes()).map(|event| Event { bodies: Bodies::default(), ..event });
+        let bare = event.ok().and_then(|event| event.to_line().ok());
+        rest.push_str(bare.as_deref().unwrap_or(line));
+        rest.push('\n');
+    }
+    *message = rest;
 }
 
 #[cfg(test)]
@@ -290,6 +313,29 @@ mod tests {
         assert!(outbox.stats().dropped > 0);
         let seqs: Vec<u64> = events(&messages).iter().map(|event| event.seq).collect();
         assert!(seqs.iter().copied().eq(seqs[0]..=last), "the newest stay, without a hole");
+    }
+
+    #[test]
+    fn bodies_are_let_go_before_events_are() {
+        let mut outbox = outbox();
+        for _ in 0..200 {
+            let mut event = refused(Code::MissingToken, NOW);
+            event.bodies.request_body = Some("é\n".repeat(8_000));
+            outbox.record(event);
+        }
+        let messages = take_all(&mut outbox, NOW);
+        assert!(messages.iter().all(|text| text.len() <= MAX_MESSAGE) && messages.len() >= 60);
+        for message in messages.into_iter().rev() {
+            outbox.give_back(message);
+        }
+        assert_eq!(outbox.stats().dropped, 0);
+        let kept = events(&take_all(&mut outbox, NOW));
+        assert!(kept.iter().map(|event| event.seq).eq(1..=200));
+        let with = kept.iter().filter(|event| !event.bodies.is_empty()).count();
+        assert!(
+            (40..=62).contains(&with) && kept.last().is_some_and(|event| !event.bodies.is_empty()),
+            "{with}"
+        );
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! What goes upstream: the URL, with which key, and which headers stay behind.
 
 use crate::authorize::Permit;
+use crate::capture;
 use crate::head::Head;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::project::LiveProject;
 use shared::header;
 use shared::key::KeyRing;
 use shared::provider::{Api, Provider, Timeouts};
+use shared::redaction::Redactor;
 use shared::snapshot::config::StreamUsage;
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -38,6 +41,10 @@ pub struct Plan {
     pub stream_usage: StreamUsage,
     /// The request is JSON that may ask a model.
     pub is_json: bool,
+    /// Where the project has bodies captured.
+    pub redactor: Option<Rc<Redactor>>,
+    /// The request's body is to be captured: it is text.
+    pub is_captured: bool,
     /// As declared; a body of undeclared length is counted as it passes.
     pub body_length: Option<u64>,
 }
@@ -45,7 +52,7 @@ pub struct Plan {
 impl Plan {
     /// Whether the body is read before it goes upstream: it is of a known, small length.
     pub fn is_body_read(&self) -> bool {
-        self.is_json && self.body_length.is_some_and(|length| length <= MAX_BODY_READ)
+        (self.is_json || self.is_captured) && self.body_length.is_some_and(|length| length <= MAX_BODY_READ)
     }
 }
 
@@ -72,7 +79,8 @@ pub fn plan(
         push_line(&mut set, value);
     }
     let is_json = is_json(head);
-    if is_json {
+    let redactor = project.redactor();
+    if is_json || redactor.is_some() {
         // Its answer is read.
         push_line(&mut set, "accept-encoding");
         push_line(&mut set, "identity");
@@ -92,6 +100,8 @@ pub fn plan(
         credential_id,
         stream_usage: project.stream_usage,
         is_json,
+        is_captured: redactor.is_some() && has_text(head),
+        redactor,
         body_length: head.content_length(),
     })
 }
@@ -100,6 +110,12 @@ fn is_json(head: &Head<'_>) -> bool {
     let is_json =
         |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
     head.method == "POST" && head.header("content-type").is_some_and(is_json)
+}
+
+fn has_text(head: &Head<'_>) -> bool {
+    let has_body = !matches!(head.method, "GET" | "HEAD");
+    let is_plain = head.header("content-encoding").is_none_or(|coding| coding == "identity");
+    has_body && is_plain && head.header("content-type").is_some_and(capture::is_text)
 }
 
 fn choose_key(

@@ -72,6 +72,7 @@ pub(crate) fn project(number: u32) -> Project {
         on_stale: OnStale::Serve,
         max_snapshot_age: 86_400,
         stream_usage: StreamUsage::default(),
+        capture: None,
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),

@@ -6,17 +6,22 @@
 
 use crate::id::{self, UnixMs};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use thiserror::Error;
 use uuid::Uuid;
 
 /// The only one so far.
 pub const VERSION: u8 = 1;
 
-/// Longest line; what the edge makes is far below.
+/// Longest line; what the edge makes is half of it.
 pub const MAX_LINE_LEN: usize = 64 * 1024;
 
 /// Longest `endpoint`, `model`, `model_requested`, in bytes; the edge cuts them there.
 pub const MAX_TEXT_LEN: usize = 256;
+
+/// Longest `request_body` and `response_body` together, in bytes, as they are
+/// written in the line.
+pub const MAX_BODIES_LEN: usize = 32 * 1024;
 
 /// More than any request has, and little enough that sums of them stay in range.
 pub const MAX_TOKENS: u64 = 1 << 40;
@@ -90,6 +95,26 @@ pub struct Event {
     /// event got its number: what it lost, at least, if this was its last.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub in_flight: u32,
+    /// At the end, so that the beginning of a line has nothing of them.
+    #[serde(flatten)]
+    pub bodies: Bodies,
+}
+
+/// Bodies as text, where the project has them captured: as they passed, but for
+/// what was redacted, and cut to [`MAX_BODIES_LEN`].
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bodies {
+    /// The client's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_body: Option<String>,
+    /// Only its beginning is there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub request_body_cut: bool,
+    /// The answer's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub response_body: Option<String>,
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub response_body_cut: bool,
 }
 
 /// One call of an upstream.
@@ -229,6 +254,7 @@ impl Event {
                     .all(|text| text.len() <= 16 && is_text(text)),
             ),
             ("in_flight", self.in_flight <= MAX_IN_FLIGHT),
+            ("request_body, response_body", is_fit(&self.bodies)),
         ];
         match checks.into_iter().find(|(_, is_right)| !is_right) {
             Some((field, _)) => Err(EventError::Range(field)),
@@ -242,10 +268,39 @@ impl Event {
     }
 }
 
+impl Bodies {
+    pub fn is_empty(&self) -> bool {
+        self.request_body.is_none() && self.response_body.is_none()
+    }
+
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        [&self.request_body, &self.response_body].into_iter().flatten().map(String::len).sum()
+    }
+}
+
+/// Bodies are in no log.
+impl fmt::Debug for Bodies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = |body: &Option<String>| body.as_ref().map(String::len);
+        write!(f, "Bodies({:?}, {:?})", length(&self.request_body), length(&self.response_body))
+    }
+}
+
 impl Usage {
     pub fn is_known(&self) -> bool {
         self.input_tokens.is_some() || self.output_tokens.is_some()
     }
+}
+
+fn is_fit(bodies: &Bodies) -> bool {
+    let mut texts = [&bodies.request_body, &bodies.response_body].into_iter().flatten();
+    bodies.len() <= MAX_BODIES_LEN && texts.all(|text| !text.contains('\0'))
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn one() -> u32 {
@@ -304,6 +359,12 @@ mod tests {
             colo: Some("FRA".into()),
             country: Some("DE".into()),
             in_flight: 3,
+            bodies: Bodies {
+                request_body: Some("{\"model\":\"gpt-4o\"}".into()),
+                response_body: Some("data: {}\n\n".into()),
+                response_body_cut: true,
+                ..Bodies::default()
+            },
         }
     }
 
@@ -348,6 +409,18 @@ mod tests {
         assert!(refused(|event| event.bytes_out = u64::MAX).contains("`bytes_out`"));
         assert!(refused(|event| event.text_bytes_out = Some(u64::MAX)).contains("`text_bytes_out`"));
         assert!(refused(|event| event.in_flight = MAX_IN_FLIGHT + 1).contains("`in_flight`"));
+        let long = |event: &mut Event| event.bodies.request_body = Some("x".repeat(MAX_BODIES_LEN));
+        assert!(refused(long).contains("body"));
+        assert!(refused(|event| event.bodies.response_body = Some("\0".into())).contains("body"));
+    }
+
+    #[test]
+    fn a_line_without_bodies_says_nothing_of_them() {
+        let event = Event { bodies: Bodies::default(), ..event() };
+        let line = event.to_line().unwrap();
+        assert!(!line.contains("body"));
+        assert_eq!(Event::parse(line.as_bytes()).unwrap(), event);
+        assert!(!format!("{:?}", super::tests::event()).contains("gpt-4o\\\""));
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod id;
 pub mod key;
 pub mod policy;
 pub mod provider;
+pub mod redaction;
 pub mod sealed;
 pub mod signed_call;
 pub mod snapshot;

@@ -89,6 +89,7 @@ impl Crowd {
             on_stale: OnStale::Serve,
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
             stream_usage: StreamUsage::default(),
+            capture: None,
             credentials: (0..self.credentials).map(credential).collect(),
         }
     }

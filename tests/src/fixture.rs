@@ -81,6 +81,7 @@ pub fn project(number: u32, providers: &Providers) -> Project {
         on_stale: OnStale::Serve,
         max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
         stream_usage: StreamUsage::default(),
+        capture: None,
         credentials: credentials.collect(),
     }
 }

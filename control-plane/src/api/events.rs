@@ -10,7 +10,6 @@ use super::list::{List, Paging};
 use crate::domain::events as domain;
 use crate::domain::page::PageRequest;
 use crate::money::NanoDollars;
-use crate::store::events::EventRow;
 use crate::timestamp::Timestamp;
 use axum::Json;
 use axum::extract::State;
@@ -65,6 +64,19 @@ pub(super) struct Event {
     /// US dollars, exact; null when the price is not known.
     #[schema(example = "0.0123")]
     cost_usd: Option<String>,
+    /// There only if asked for.
+    #[serde(flatten)]
+    bodies: Option<Bodies>,
+}
+
+/// As they passed, but for what was redacted; null where they were not captured.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Bodies {
+    request_body: Option<String>,
+    /// Only its beginning is there.
+    request_body_cut: bool,
+    response_body: Option<String>,
+    response_body_cut: bool,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -83,6 +95,8 @@ pub(super) struct Filter {
     /// Begun before this time.
     #[param(value_type = Option<String>, format = DateTime)]
     to: Option<Timestamp>,
+    /// With the bodies that the project has captured; not as `csv`.
+    bodies: Option<bool>,
     /// `jsonl` and `csv` answer everything that matches, without pages.
     #[param(inline)]
     format: Option<Format>,
@@ -161,19 +175,23 @@ pub(super) async fn list(
     State(api): State<Api>,
     Query(query): Query<Filter>,
 ) -> Result<Response> {
-    let Filter { project_id, token_id, status, model, from, to, format, limit, cursor } = query;
+    let Filter { project_id, token_id, status, model, from, to, bodies, format, limit, cursor } = query;
     let (from, to) = (from.map(|Timestamp(at)| at), to.map(|Timestamp(at)| at));
-    let filter = domain::Filter { project_id, token_id, status, model, from, to };
+    let with_bodies = bodies.unwrap_or_default();
+    let filter = domain::Filter { project_id, token_id, status, model, from, to, with_bodies };
     let format = format.unwrap_or(Format::Json);
     if format != Format::Json && (limit.is_some() || cursor.is_some()) {
         return Err(ApiError::invalid("limit, cursor: an export has no pages; leave them out"));
+    }
+    if format == Format::Csv && with_bodies {
+        return Err(ApiError::invalid("bodies: not as csv; ask for jsonl"));
     }
     match format {
         Format::Jsonl => Ok(export::json_lines(api.domain, filter)),
         Format::Csv => Ok(export::csv(api.domain, filter)),
         Format::Json => {
             let page = api.domain.list_events(&filter, &PageRequest { limit, cursor }).await?;
-            Ok(Json(List::from(page, Event::from)).into_response())
+            Ok(Json(List::from(page, |listed| Event::new(listed, with_bodies))).into_response())
         }
     }
 }
@@ -215,8 +233,8 @@ pub(super) async fn set_aside(
     Ok(Json(List::from(api.domain.list_set_aside(&paging.into()).await?, SetAside::from)))
 }
 
-/// Erases what the token and its events up to now hold of a person: the token's metadata, and where its clients
-/// were. Amounts, costs and sums stay.
+/// Erases what the token and its events up to now hold of a person: the token's metadata, where its clients were,
+/// and captured bodies. Amounts, costs and sums stay.
 #[utoipa::path(delete, path = "/manage/tokens/{id}/events", tag = "events", params(("id" = Uuid, Path)),
     responses((status = 200, body = Erased), (status = 404, body = ErrorBody)))]
 pub(super) async fn erase(
@@ -227,8 +245,9 @@ pub(super) async fn erase(
     Ok(Json(Erased { erased_events: api.domain.erase_events(manager.act(), token_id).await? }))
 }
 
-impl From<EventRow> for Event {
-    fn from(row: EventRow) -> Self {
+impl Event {
+    fn new(listed: domain::Listed, with_bodies: bool) -> Self {
+        let domain::Listed { event: row, bodies } = listed;
         let at = |at: i64| Timestamp(at.cast_unsigned());
         Self {
             id: row.id,
@@ -260,6 +279,22 @@ impl From<EventRow> for Event {
             colo: row.colo,
             country: row.country,
             cost_usd: row.cost.map(|cost| NanoDollars(cost).to_string()),
+            bodies: with_bodies.then(|| bodies.into()),
+        }
+    }
+}
+
+impl From<Option<domain::BodyRow>> for Bodies {
+    fn from(row: Option<domain::BodyRow>) -> Self {
+        let (request, response) = match row {
+            Some(row) => ((row.request, row.request_is_cut), (row.response, row.response_is_cut)),
+            None => Default::default(),
+        };
+        Self {
+            request_body: request.0,
+            request_body_cut: request.1,
+            response_body: response.0,
+            response_body_cut: response.1,
         }
     }
 }

@@ -29,6 +29,8 @@ pub(super) struct Project {
     /// Seconds.
     max_snapshot_age: u64,
     stream_usage: StreamUsage,
+    /// Null = bodies are not captured.
+    capture: Option<Capture>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -57,6 +59,17 @@ pub(super) enum StreamUsage {
     Leave,
 }
 
+/// That the bodies of requests and answers are kept with their events, where they are text: up to 32 KB of both
+/// together. Keys are taken out always, and what the patterns match.
+#[derive(Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Capture {
+    /// Regular expressions in the syntax of Rust's `regex-lite`; at most 20, each of at most 256 characters.
+    #[serde(default)]
+    #[schema(max_items = 20)]
+    redact: Vec<String>,
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewProject {
@@ -78,6 +91,9 @@ pub(super) struct NewProject {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     stream_usage: Option<StreamUsage>,
+    /// Off unless given.
+    #[serde(default)]
+    capture: Option<Capture>,
 }
 
 /// What is given is changed.
@@ -102,6 +118,10 @@ pub(super) struct ProjectPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     stream_usage: Option<StreamUsage>,
+    /// Null turns it off.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Capture>)]
+    capture: Option<Option<Capture>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -184,6 +204,7 @@ impl From<domain::Project> for Project {
                 config::StreamUsage::AskAndStrip => StreamUsage::AskAndStrip,
                 config::StreamUsage::Leave => StreamUsage::Leave,
             },
+            capture: project.capture.map(|config::Capture { redact }| Capture { redact }),
             created_at: Timestamp(project.created_at),
             updated_at: Timestamp(project.updated_at),
             deactivated_at: project.deactivated_at.map(Timestamp),
@@ -210,19 +231,34 @@ impl From<StreamUsage> for config::StreamUsage {
     }
 }
 
+impl From<Capture> for config::Capture {
+    fn from(Capture { redact }: Capture) -> Self {
+        Self { redact }
+    }
+}
+
 impl From<NewProject> for domain::NewProject {
     fn from(new: NewProject) -> Self {
-        let NewProject { name, default_provider, on_stale, max_snapshot_age, stream_usage } = new;
+        let NewProject { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture } = new;
         let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
-        Self { name, default_provider, on_stale, max_snapshot_age, stream_usage }
+        let capture = capture.map(Into::into);
+        Self { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture }
     }
 }
 
 impl From<ProjectPatch> for domain::ProjectPatch {
     fn from(patch: ProjectPatch) -> Self {
-        let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage } =
-            patch;
+        let ProjectPatch {
+            name,
+            default_provider,
+            is_active,
+            on_stale,
+            max_snapshot_age,
+            stream_usage,
+            capture,
+        } = patch;
+        let capture = capture.map(|capture| capture.map(Into::into));
         let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
-        Self { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage }
+        Self { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage, capture }
     }
 }

@@ -50,6 +50,9 @@ pub(super) struct Events {
     /// For programs: one JSON object a line
     #[arg(long)]
     json: bool,
+    /// With the bodies that projects have captured
+    #[arg(long, requires = "json")]
+    bodies: bool,
     #[command(flatten)]
     place: Place,
 }
@@ -115,6 +118,7 @@ fn query(events: &Events) -> Vec<(&'static str, String)> {
     query.extend(events.model.clone().map(|model| ("model", model)));
     query.extend(events.from.clone().map(|from| ("from", from)));
     query.extend(events.to.clone().map(|to| ("to", to)));
+    query.extend(events.bodies.then(|| ("bodies", "true".to_owned())));
     query
 }
 

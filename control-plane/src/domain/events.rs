@@ -6,12 +6,14 @@ use super::{Act, Domain, Error, Result};
 use crate::events::consume::CONSUMER;
 use crate::events::log::{Backlog, EventLog};
 use crate::store::events::{self as table, EventRow};
-use crate::store::{event_isolates, event_set_aside, token_usage, tokens};
+use crate::store::{event_bodies, event_isolates, event_set_aside, token_usage, tokens};
 use serde_json::json;
 use shared::id::{self, UnixMs};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 use crate::store::event_isolates::IsolateRow;
+pub use crate::store::event_bodies::BodyRow;
 pub use crate::store::event_set_aside::SetAsideRow;
 
 /// How far the time in an event's id may be from the request's beginning: what
@@ -20,6 +22,9 @@ const ID_DRIFT_MS: UnixMs = 3 * 60 * 60 * 1000;
 
 /// Events read at once by an export.
 const EXPORTED_AT_ONCE: i64 = 1_000;
+
+/// With up to 32 KB of bodies each.
+const EXPORTED_WITH_BODIES: i64 = 100;
 
 /// An isolate that had requests under way and has been silent for longer than
 /// this has lost them: longer than a request and the way of its event take.
@@ -38,6 +43,15 @@ pub struct Filter {
     /// Of the request's beginning; `to` is not included.
     pub from: Option<UnixMs>,
     pub to: Option<UnixMs>,
+    /// Not a filter: whether they are read too.
+    pub with_bodies: bool,
+}
+
+/// An event, and its bodies where they are asked for and there are any.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    pub event: EventRow,
+    pub bodies: Option<BodyRow>,
 }
 
 /// What came of an isolate, and what did not.
@@ -70,17 +84,25 @@ pub struct Status {
 
 impl Domain {
     /// Newest first.
-    pub async fn list_events(&self, filter: &Filter, page: &PageRequest) -> Result<Page<EventRow>> {
+    pub async fn list_events(&self, filter: &Filter, page: &PageRequest) -> Result<Page<Listed>> {
         let (before, rows) = (page.before()?, page.rows()?);
-        let mut tx = self.store.read().await?;
-        let rows = table::list(&mut tx, &filter.below(before)?, rows).await?;
-        page.page(rows, |row| row.id.as_bytes().to_vec(), Ok)
+        let rows = self.events_below(filter, before, rows).await?;
+        page.page(rows, |listed| listed.event.id.as_bytes().to_vec(), Ok)
     }
 
     /// The next of them, newest first; none after the last.
-    pub async fn export_events(&self, filter: &Filter, before: Uuid) -> Result<Vec<EventRow>> {
+    pub async fn export_events(&self, filter: &Filter, before: Uuid) -> Result<Vec<Listed>> {
+        let at_once = if filter.with_bodies { EXPORTED_WITH_BODIES } else { EXPORTED_AT_ONCE };
+        self.events_below(filter, before, at_once).await
+    }
+
+    async fn events_below(&self, filter: &Filter, before: Uuid, limit: i64) -> Result<Vec<Listed>> {
         let mut tx = self.store.read().await?;
-        Ok(table::list(&mut tx, &filter.below(before)?, EXPORTED_AT_ONCE).await?)
+        let rows = table::list(&mut tx, &filter.below(before)?, limit).await?;
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+        let bodies = if filter.with_bodies { event_bodies::of(&mut tx, &ids).await? } else { Vec::new() };
+        let mut bodies: HashMap<Uuid, BodyRow> = bodies.into_iter().map(|row| (row.event_id, row)).collect();
+        Ok(rows.into_iter().map(|event| Listed { bodies: bodies.remove(&event.id), event }).collect())
     }
 
     /// Isolates of which events are missing or requests were lost, newest first.
@@ -167,7 +189,7 @@ impl Gap {
 impl Filter {
     /// Those with an id below `before`.
     fn below(&self, before: Uuid) -> Result<table::Filter> {
-        let Self { project_id, token_id, status, model, from, to } = self.clone();
+        let Self { project_id, token_id, status, model, from, to, with_bodies: _ } = self.clone();
         if model.as_ref().is_some_and(|model| model.contains('\0')) {
             return Err(Error::invalid("model", "has no control characters"));
         }

@@ -8,7 +8,8 @@ use crate::store::projects::ProjectRow;
 use crate::store::{Connection, is_duplicate, outbox, projects as table, providers, tokens};
 use serde_json::{Value, json};
 use shared::id::{self, UnixMs};
-use shared::snapshot::config::{DEFAULT_MAX_SNAPSHOT_AGE, OnStale, StreamUsage};
+use shared::redaction::Redactor;
+use shared::snapshot::config::{Capture, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, StreamUsage};
 use shared::snapshot::record::ProjectNumber;
 use uuid::Uuid;
 
@@ -28,6 +29,8 @@ pub struct Project {
     /// Seconds.
     pub max_snapshot_age: u64,
     pub stream_usage: StreamUsage,
+    /// `None` = off.
+    pub capture: Option<Capture>,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
     pub deactivated_at: Option<UnixMs>,
@@ -41,6 +44,7 @@ pub struct NewProject {
     pub on_stale: Option<OnStale>,
     pub max_snapshot_age: Option<u64>,
     pub stream_usage: Option<StreamUsage>,
+    pub capture: Option<Capture>,
 }
 
 /// What is given is changed.
@@ -52,6 +56,8 @@ pub struct ProjectPatch {
     pub on_stale: Option<OnStale>,
     pub max_snapshot_age: Option<u64>,
     pub stream_usage: Option<StreamUsage>,
+    /// `Some(None)` turns it off.
+    pub capture: Option<Option<Capture>>,
 }
 
 impl Domain {
@@ -144,6 +150,7 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
         on_stale: on_stale_text(new.on_stale.unwrap_or_default()).to_owned(),
         max_snapshot_age: checked_range("max_snapshot_age", max_age, 1..=LONGEST_SNAPSHOT_AGE)?,
         stream_usage: stream_usage_text(new.stream_usage.unwrap_or_default()).to_owned(),
+        capture: checked_capture(new.capture)?,
         created_at: now.cast_signed(),
         updated_at: now.cast_signed(),
         deactivated_at: None,
@@ -151,7 +158,8 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
 }
 
 fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<ProjectRow> {
-    let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage } = patch;
+    let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage, capture } =
+        patch;
     if let Some(name) = name {
         row.name = checked_name("name", &name)?;
     }
@@ -171,7 +179,17 @@ fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<Proj
     if let Some(stream_usage) = stream_usage {
         stream_usage_text(stream_usage).clone_into(&mut row.stream_usage);
     }
+    if let Some(capture) = capture {
+        row.capture = checked_capture(capture)?;
+    }
     Ok(row)
+}
+
+/// As it is stored; with patterns that the edge can apply.
+fn checked_capture(capture: Option<Capture>) -> Result<Option<String>> {
+    let Some(capture) = capture else { return Ok(None) };
+    Redactor::new(&capture.redact).map_err(|error| Error::invalid("capture.redact", error.to_string()))?;
+    Ok(Some(serde_json::to_string(&capture)?))
 }
 
 /// Whether there is such a provider; then it stays until the transaction ends.
@@ -213,6 +231,7 @@ fn for_audit(project: &Project) -> Value {
         "on_stale": on_stale_text(project.on_stale),
         "max_snapshot_age": project.max_snapshot_age,
         "stream_usage": stream_usage_text(project.stream_usage),
+        "capture": project.capture,
         "deactivated_at": project.deactivated_at,
     })
 }
@@ -256,6 +275,7 @@ impl TryFrom<ProjectRow> for Project {
                 "leave" => StreamUsage::Leave,
                 other => return Err(Error::Internal(format!("stored stream_usage `{other}` is unknown"))),
             },
+            capture: row.capture.as_deref().map(serde_json::from_str).transpose()?,
             created_at: row.created_at.cast_unsigned(),
             updated_at: row.updated_at.cast_unsigned(),
             deactivated_at: row.deactivated_at.map(i64::cast_unsigned),

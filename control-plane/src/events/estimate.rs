@@ -1,5 +1,4 @@
-//! Usage that no one told, from sizes. Where bodies are captured they could be
-//! counted instead; nothing captures any yet.
+//! Usage that no one told and that cannot be counted, from sizes.
 
 use shared::event::{Event, Usage, UsageSource};
 

@@ -3,12 +3,13 @@
 
 use super::batch;
 use super::cost::{Price, Prices};
+use super::count;
 use super::log::Entry;
 use super::tally::{Arrived, Erased, Tally};
 use crate::store::event_set_aside::{self as set_aside_table, SetAsideRow};
 use crate::store::prices::PriceRow;
 use crate::store::{
-    self, Connection, Store, event_isolates, event_ledger, events, prices, token_usage, usage,
+    self, Connection, Store, event_bodies, event_isolates, event_ledger, events, prices, token_usage, usage,
 };
 use sha2::{Digest, Sha256};
 use shared::id::{self, UnixMs};
@@ -17,6 +18,9 @@ use uuid::Uuid;
 
 /// Of one transaction, so that others that write do not wait long.
 const CHUNK: usize = 5_000;
+
+/// Of one transaction, in bytes of bodies: they are sent to the database as one text.
+const CHUNK_BODIES: usize = 8 * 1024 * 1024;
 
 /// Of one pass; more are counted and not kept.
 const MAX_SET_ASIDE: usize = 500;
@@ -44,9 +48,11 @@ struct Unfit {
 
 /// Counts all of `entries`, or fails and may be tried again.
 pub(super) async fn count(store: &Store, entries: &[Entry], now: UnixMs) -> Result<Counted, store::Error> {
-    let (arrived, mut unfit) = sort(entries);
+    let (mut arrived, mut unfit) = sort(entries);
+    count::fill(&mut arrived).await;
     let mut counted = Counted::default();
-    let mut chunks: Vec<&[Arrived]> = arrived.chunks(CHUNK).rev().collect();
+    let mut chunks: Vec<&[Arrived]> = chunks(&arrived);
+    chunks.reverse();
     while let Some(chunk) = chunks.pop() {
         match count_chunk(store, chunk, now).await {
             Ok(new) => {
@@ -86,6 +92,23 @@ fn sort(entries: &[Entry]) -> (Vec<Arrived>, Vec<Unfit>) {
     (arrived, unfit)
 }
 
+/// What one transaction each takes.
+fn chunks(mut arrived: &[Arrived]) -> Vec<&[Arrived]> {
+    let mut chunks = Vec::new();
+    while !arrived.is_empty() {
+        let mut bodies = 0;
+        let is_within = |arrived: &&Arrived| {
+            bodies += arrived.event.bodies.len();
+            bodies <= CHUNK_BODIES
+        };
+        let length = arrived.iter().take(CHUNK).take_while(is_within).count().max(1);
+        let (chunk, rest) = arrived.split_at(length);
+        chunks.push(chunk);
+        arrived = rest;
+    }
+    chunks
+}
+
 /// One transaction; returns how many events were new.
 async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u64, store::Error> {
     let mut tx = store.write().await?;
@@ -94,6 +117,9 @@ async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u6
     let tally = tally(&mut tx, chunk, new.iter().copied().collect()).await?;
     if !tally.events.is_empty() {
         events::insert(&mut tx, &tally.events).await?;
+        if !tally.bodies.is_empty() {
+            event_bodies::insert(&mut tx, &tally.bodies).await?;
+        }
         usage::add_hourly(&mut tx, &tally.hourly).await?;
         usage::add_daily(&mut tx, &tally.daily).await?;
         event_isolates::add(&mut tx, &tally.isolates.into_values().collect::<Vec<_>>()).await?;
@@ -160,6 +186,7 @@ impl Unfit {
         random.copy_from_slice(&digest[..10]);
         // PostgreSQL takes no NUL.
         let text = String::from_utf8_lossy(&self.line).replace('\0', "\u{fffd}");
+        let text = without_bodies(&text);
         SetAsideRow {
             id: id::new(self.received_at, &random),
             received_at: self.received_at.cast_signed(),
@@ -167,6 +194,12 @@ impl Unfit {
             line: text.chars().take(MAX_LINE_SHOWN).collect(),
         }
     }
+}
+
+/// What comes before the bodies, which are the last fields of a line.
+fn without_bodies(line: &str) -> &str {
+    let begin = ["\"request_body", "\"response_body"].into_iter().filter_map(|name| line.find(name)).min();
+    &line[..begin.unwrap_or(line.len())]
 }
 
 impl From<PriceRow> for Price {

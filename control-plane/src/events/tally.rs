@@ -2,11 +2,12 @@
 
 use super::cost::Prices;
 use super::estimate;
+use crate::store::event_bodies::BodyRow;
 use crate::store::event_isolates::IsolateRow;
 use crate::store::events::EventRow;
 use crate::store::token_usage::UseRow;
 use crate::store::usage::{Key, Sums};
-use shared::event::{Completion, Event, UsageSource};
+use shared::event::{Bodies, Completion, Event, UsageSource};
 use shared::id::UnixMs;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -25,6 +26,7 @@ pub(super) struct Arrived {
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub events: Vec<EventRow>,
+    pub bodies: Vec<BodyRow>,
     pub hourly: HashMap<Key, Sums>,
     pub daily: HashMap<Key, Sums>,
     pub isolates: HashMap<Uuid, IsolateRow>,
@@ -47,7 +49,7 @@ impl Tally {
         let is_erased =
             event.token_id.and_then(|id| erased.get(&id)).is_some_and(|&before| event.started_at < before);
         if is_erased {
-            (event.colo, event.country) = (None, None);
+            (event.colo, event.country, event.bodies) = (None, None, Bodies::default());
         }
         let sums = sums(&event, cost);
         let hourly = key(&event);
@@ -56,6 +58,7 @@ impl Tally {
         self.daily.entry(daily).or_default().add(&sums);
         self.note_isolate(&event, arrived.received_at);
         self.note_token(&event);
+        self.bodies.extend(body_row(&mut event));
         self.events.push(row(event, cost)?);
         Ok(())
     }
@@ -149,6 +152,21 @@ fn sums(event: &Event, cost: Option<i64>) -> Sums {
         unpriced: if cost.is_none() { requests } else { 0 },
         estimated: if event.usage_source == UsageSource::Estimated { requests } else { 0 },
     }
+}
+
+/// Taken from the event; none where nothing was captured.
+fn body_row(event: &mut Event) -> Option<BodyRow> {
+    let bodies = std::mem::take(&mut event.bodies);
+    let is_empty = bodies.is_empty();
+    let Bodies { request_body, request_body_cut, response_body, response_body_cut } = bodies;
+    let row = BodyRow {
+        event_id: event.id,
+        request: request_body,
+        request_is_cut: request_body_cut,
+        response: response_body,
+        response_is_cut: response_body_cut,
+    };
+    (!is_empty).then_some(row)
 }
 
 fn row(event: Event, cost: Option<i64>) -> Result<EventRow, serde_json::Error> {

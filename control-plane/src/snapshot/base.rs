@@ -251,6 +251,7 @@ mod tests {
             on_stale: OnStale::Serve,
             max_snapshot_age: 1,
             stream_usage: StreamUsage::default(),
+            capture: None,
             credentials: vec![credential; credentials],
         }
     }

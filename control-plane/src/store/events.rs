@@ -1,7 +1,7 @@
 //! The table `events`: one row an event, by id, and so by time.
 
 use super::sql::{bulk, query, query_each};
-use super::{Connection, Error};
+use super::{Connection, Error, event_bodies};
 use serde_json::{Value, json};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -174,15 +174,32 @@ pub async fn delete_below(conn: &mut Connection, below: Uuid, limit: i64) -> Res
     .await
 }
 
+macro_rules! erase {
+    ($rows:literal, $id:literal) => {
+        concat!(
+            "update events set colo = null, country = null where id in (select ",
+            $id,
+            "(r.value ->> 0) from ",
+            $rows,
+            " r)"
+        )
+    };
+}
+
 /// Removes what is known of a person from up to `limit` of the token's events,
 /// and says how many these were.
 pub async fn erase(conn: &mut Connection, token_id: Uuid, limit: i64) -> Result<u64, Error> {
-    query(
-        "update events set colo = null, country = null where id in (select id from events \
-         where token_id = $1 and (colo is not null or country is not null) order by id limit $2)",
+    let ids: Vec<Uuid> = query(
+        "select e.id from events e left join event_bodies b on b.event_id = e.id where e.token_id = $1 \
+         and (e.colo is not null or e.country is not null or b.event_id is not null) order by e.id limit $2",
     )
     .bind(token_id)
     .bind(limit)
-    .execute(conn)
-    .await
+    .scalars(&mut *conn)
+    .await?;
+    let list = ids.iter().map(|id| json!([id.simple().to_string()])).collect::<Value>();
+    // First the events, as when they are removed: so neither waits for the other.
+    bulk!(erase).bind(list.to_string()).execute(&mut *conn).await?;
+    event_bodies::delete(conn, &ids).await?;
+    Ok(ids.len() as u64)
 }

@@ -17,6 +17,8 @@ pub struct ProjectRow {
     pub on_stale: String,
     pub max_snapshot_age: i64,
     pub stream_usage: String,
+    /// JSON.
+    pub capture: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
     pub deactivated_at: Option<i64>,
@@ -29,8 +31,8 @@ pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> Result<ProjectRo
         query("update project_numbers set last = last + 1 returning last").scalar(&mut *conn).await?;
     query(
         "insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, created_at, updated_at, deactivated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
     )
     .bind(row.id)
     .bind(number)
@@ -41,6 +43,7 @@ pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> Result<ProjectRo
     .bind(&row.on_stale)
     .bind(row.max_snapshot_age)
     .bind(&row.stream_usage)
+    .bind(&row.capture)
     .bind(row.created_at)
     .bind(row.updated_at)
     .bind(row.deactivated_at)
@@ -60,7 +63,8 @@ pub async fn lock_names(conn: &mut Connection) -> Result<(), Error> {
 pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error> {
     query(
         "update projects set name = $2, default_provider = $3, is_active = $4, tokens_valid_from = $5, \
-         on_stale = $6, max_snapshot_age = $7, updated_at = $8, deactivated_at = $9, stream_usage = $10 where id = $1",
+         on_stale = $6, max_snapshot_age = $7, updated_at = $8, deactivated_at = $9, stream_usage = $10, \
+         capture = $11 where id = $1",
     )
     .bind(row.id)
     .bind(&row.name)
@@ -72,6 +76,7 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error
     .bind(row.updated_at)
     .bind(row.deactivated_at)
     .bind(&row.stream_usage)
+    .bind(&row.capture)
     .execute(conn)
     .await
     .map(drop)
@@ -80,7 +85,7 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error
 pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>, Error> {
     query(
         "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, created_at, updated_at, deactivated_at from projects where id = $1",
+         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at from projects where id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -93,7 +98,7 @@ pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>,
     query(
         "update projects set number = number where id = $1 \
          returning id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, created_at, updated_at, deactivated_at",
+         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -104,7 +109,8 @@ pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>,
 pub async fn list(conn: &mut Connection, before: Uuid, limit: i64) -> Result<Vec<ProjectRow>, Error> {
     query(
         "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, created_at, updated_at, deactivated_at from projects where id < $1 order by id desc limit $2",
+         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at \
+         from projects where id < $1 order by id desc limit $2",
     )
     .bind(before)
     .bind(limit)

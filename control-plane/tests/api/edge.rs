@@ -5,7 +5,7 @@ use crate::world::{Answer, World, ring};
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use control_plane::{chance, clock};
-use shared::event::{Attempt, Completion, Event, Outcome, Usage, UsageSource, VERSION};
+use shared::event::{Attempt, Bodies, Completion, Event, Outcome, Usage, UsageSource, VERSION};
 use shared::id::{self, UnixMs};
 use shared::signed_call::Call;
 use uuid::Uuid;
@@ -82,6 +82,7 @@ impl Isolate {
             colo: Some("FRA".into()),
             country: Some("DE".into()),
             in_flight: 0,
+            bodies: Bodies::default(),
         }
     }
 }

@@ -7,7 +7,7 @@ use control_plane::clock;
 use control_plane::events::retain;
 use control_plane::store::sql::query;
 use serde_json::{Value, json};
-use shared::event::{Completion, Event, Usage, UsageSource};
+use shared::event::{Bodies, Completion, Event, MAX_BODIES_LEN, Usage, UsageSource};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
@@ -297,6 +297,173 @@ async fn what_they_hold_of_a_person_is_erased() {
     assert_eq!(audit["data"][0]["resource_id"], json!(token_id));
     assert!(!audit.to_string().contains("Ada"));
     world.delete("/manage/tokens/019f0000-0000-7000-8000-000000000000/events").await.error(404, "not_found");
+}
+
+fn with_bodies(event: Event, request: &str, response: &str) -> Event {
+    let bodies = Bodies {
+        request_body: Some(request.into()),
+        response_body: Some(response.into()),
+        response_body_cut: true,
+        ..Bodies::default()
+    };
+    Event { bodies, ..event }
+}
+
+#[tokio::test]
+async fn captured_bodies_are_shown_only_when_asked_for() {
+    let world = World::start().await;
+    let mut isolate = Isolate::new();
+    let with = with_bodies(isolate.event(), "{\"a\": \"\\u0000 é\"}", "data: 1\r\n\r\n\u{1}");
+    let one_only = Bodies { response_body: Some(String::new()), ..Bodies::default() };
+    let one = Event { bodies: one_only, ..isolate.event_at(with.started_at + 1) };
+    let without = isolate.event_at(with.started_at + 2);
+    world.events(&[with.clone(), one.clone(), without.clone()]).await;
+    for query in ["", "?bodies=false"] {
+        let list = world.get(&format!("/manage/events{query}")).await.ok(StatusCode::OK);
+        assert!(!list.to_string().contains("_body"), "{list}");
+    }
+    let list = world.get("/manage/events?bodies=true").await.ok(StatusCode::OK);
+    let shown = |number: usize| {
+        let event = &list["data"][number];
+        ["request_body", "request_body_cut", "response_body", "response_body_cut"]
+            .map(|name| event[name].clone())
+    };
+    assert_eq!(shown(0), [json!(null), json!(false), json!(null), json!(false)]);
+    assert_eq!(shown(1), [json!(null), json!(false), json!(""), json!(false)]);
+    let bodies = &with.bodies;
+    assert_eq!(
+        shown(2),
+        [json!(bodies.request_body), json!(false), json!(bodies.response_body), json!(true)]
+    );
+
+    let (_, _, lines) = text(&world, "/manage/events?format=jsonl&bodies=true").await;
+    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(last, list["data"][2]);
+    assert!(!text(&world, "/manage/events?format=jsonl").await.2.contains("_body"));
+    assert!(!text(&world, "/manage/events?format=csv").await.2.contains("data: 1"));
+    world.get("/manage/events?format=csv&bodies=true").await.error(400, "invalid_request");
+}
+
+/// Also where a transaction cannot take them all, and in an export of several pages.
+#[tokio::test]
+async fn many_large_bodies_are_kept_and_given() {
+    let world = World::start().await;
+    let mut isolate = Isolate::new();
+    let now = clock::now();
+    let large = "é".repeat(MAX_BODIES_LEN / 2 - 8);
+    let all: Vec<Event> = (0..300)
+        .map(|number| with_bodies(isolate.event_at(now - 60_000 + number), "request", &large))
+        .collect();
+    for part in all.chunks(150) {
+        let answer = world.batch(&Batch::new(lines(part))).await.ok(StatusCode::OK);
+        assert_eq!(answer["accepted"], part.len());
+    }
+    world.count().await;
+    let (_, _, exported) = text(&world, "/manage/events?format=jsonl&bodies=true").await;
+    let bodies =
+        exported.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["response_body"].clone());
+    assert_eq!(bodies.filter(|body| body == &json!(large)).count(), 300);
+}
+
+#[tokio::test]
+async fn captured_bodies_go_with_their_event_and_with_what_is_erased() {
+    let world = World::start().await;
+    let project = world.project("a").await;
+    let token = world.token(&project).await["id"].as_str().unwrap().to_owned();
+    let mut isolate = Isolate::new();
+    let now = clock::now();
+    let nowhere = Event { colo: None, country: None, ..isolate.event_at(now - 3_000) };
+    let of_token = |event: Event| Event { token_id: Some(token.parse().unwrap()), ..event };
+    let old = with_bodies(isolate.event_at(now - 20 * DAY_MS), "old", "old");
+    let counted = of_token(with_bodies(nowhere, "counted", "counted"));
+    let late = of_token(with_bodies(isolate.event(), "late", "late"));
+    let other = with_bodies(isolate.event(), "other", "other");
+    world.events(&[old, counted, other]).await;
+    world.batch(&Batch::new(lines(&[late]))).await.ok(StatusCode::OK);
+    let kept = async || {
+        let mut tx = world.store.read().await.unwrap();
+        let kept: Vec<String> =
+            query("select request from event_bodies order by request").scalars(&mut tx).await.unwrap();
+        kept
+    };
+    assert_eq!(kept().await, ["counted", "old", "other"]);
+    let erased = world.delete(&format!("/manage/tokens/{token}/events")).await.ok(StatusCode::OK);
+    assert_eq!(erased, json!({ "erased_events": 1 }));
+    world.count().await;
+    assert_eq!(kept().await, ["old", "other"]);
+    let list = world.get(&format!("/manage/events?token_id={token}&bodies=true")).await.ok(StatusCode::OK);
+    assert_eq!((list["data"].as_array().unwrap().len(), &list["data"][0]["request_body"]), (2, &json!(null)));
+    retain::run(&world.store, 10, now).await.unwrap();
+    assert_eq!(kept().await, ["other"]);
+}
+
+#[tokio::test]
+async fn what_is_set_aside_has_no_bodies() {
+    let world = World::start().await;
+    let event = with_bodies(Isolate::new().event_at(clock::now() - 40 * DAY_MS), "a secret", "another");
+    let wrong = event.to_line().unwrap().replace("\"response_body_cut\":true", "\"response_body_cut\":\"x\"");
+    world.batch(&Batch::new([&lines(&[event])[..], wrong.as_bytes()].concat())).await.ok(StatusCode::OK);
+    world.count().await;
+    let list = world.get("/manage/events/set-aside").await.ok(StatusCode::OK);
+    assert_eq!(list["data"].as_array().unwrap().len(), 2);
+    let told = list.to_string();
+    assert!(told.contains("gpt-test-1") && !told.contains("secret") && !told.contains("another"), "{told}");
+}
+
+/// Where both bodies are there whole, the tokens in them are counted.
+#[tokio::test]
+async fn missing_usage_is_counted_from_captured_bodies() {
+    let world = World::start().await;
+    let mut isolate = Isolate::new();
+    let request =
+        json!({ "model": "gpt-4o", "messages": [{ "role": "user", "content": "hello world" }] }).to_string();
+    let frame = |text: &str| {
+        format!("data: {}\n\n", json!({ "choices": [{ "index": 0, "delta": { "content": text } }] }))
+    };
+    let stream = ["The", " answ", "er is 42."].map(frame).concat() + "data: [DONE]\n\n";
+    let mut unknown = |request: &str, response: &str| {
+        let bodies = Bodies {
+            request_body: Some(request.into()),
+            response_body: Some(response.into()),
+            ..Bodies::default()
+        };
+        let event = isolate.event();
+        Event {
+            usage: Usage::default(),
+            usage_source: UsageSource::None,
+            bytes_in: 400,
+            bytes_out: 4_000,
+            bodies,
+            ..event
+        }
+    };
+    let counted = unknown(&request, &stream);
+    let mut cut = unknown(&request, &stream);
+    cut.bodies.response_body_cut = true;
+    let odd = unknown(&request, "<html>");
+    let mut only_asked = unknown(&request, &stream);
+    only_asked.bodies.response_body = None;
+    let mut told = unknown(&request, &stream);
+    (told.usage.output_tokens, told.usage_source) = (Some(7), UsageSource::Reported);
+    let all = [counted, cut, odd, only_asked, told];
+    world.events(&all).await;
+    let list = world.get("/manage/events").await.ok(StatusCode::OK);
+    let found = all.each_ref().map(|event| {
+        let shown =
+            list["data"].as_array().unwrap().iter().find(|each| each["id"] == json!(event.id)).unwrap();
+        json!([shown["input_tokens"], shown["output_tokens"], shown["usage_source"]])
+    });
+    assert_eq!(
+        found,
+        [
+            // 3 a message, its role, 2 of text, 3 for the answer's beginning.
+            json!([9, 6, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([100, 1_000, "estimated"]),
+            json!([null, 7, "reported"]),
+        ]
+    );
 }
 
 /// What is used by requests that nobody told of is estimated, and marked.

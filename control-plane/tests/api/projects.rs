@@ -26,6 +26,12 @@ async fn are_created_read_and_changed() {
     assert_eq!(audit["data"][0]["after"]["stream_usage"], "ask_and_strip");
     let other = world.post("/manage/projects", json!({ "name": "b", "stream_usage": "leave" })).await;
     assert_eq!(other.ok(StatusCode::CREATED)["stream_usage"], "leave");
+    assert_eq!(
+        (&changed["capture"], &set_capture(&world, &path, json!({})).await),
+        (&json!(null), &json!([]))
+    );
+    let patterns = json!([r"\d{4}-\d{4}", "ü+"]);
+    assert_eq!(set_capture(&world, &path, json!({ "redact": patterns })).await, patterns);
     // And the edge is told.
     let mut tx = world.store.read().await.unwrap();
     let told = control_plane::store::snapshot::contents::project(
@@ -34,6 +40,20 @@ async fn are_created_read_and_changed() {
     );
     let told = told.await.unwrap().unwrap();
     assert_eq!(told.stream_usage, shared::snapshot::config::StreamUsage::AskAndStrip);
+    assert_eq!(told.capture.unwrap().redact, [r"\d{4}-\d{4}", "ü+"]);
+    let audit = world.get("/manage/audit?action=project.update").await.ok(StatusCode::OK);
+    assert_eq!(audit["data"][0]["before"]["capture"], json!({ "redact": [] }));
+    // What is not given stays; null turns it off.
+    assert_eq!(world.patch(&path, json!({})).await.ok(StatusCode::OK)["capture"]["redact"], patterns);
+    let off = world.patch(&path, json!({ "capture": null })).await.ok(StatusCode::OK);
+    assert_eq!(off["capture"], json!(null));
+}
+
+/// Sets it, and returns the patterns that are shown.
+async fn set_capture(world: &World, path: &str, capture: serde_json::Value) -> serde_json::Value {
+    let changed = world.patch(path, json!({ "capture": capture })).await.ok(StatusCode::OK);
+    assert_eq!(world.get(path).await.ok(StatusCode::OK), changed);
+    changed["capture"]["redact"].clone()
 }
 
 #[tokio::test]
@@ -78,6 +98,14 @@ async fn bad_input_is_named_by_its_field() {
         (json!({ "name": "b", "default_provider": "nobody" }), "default_provider"),
         (json!({ "name": "b", "on_stale": "explode" }), "on_stale"),
         (json!({ "name": "b", "stream_usage": "guess" }), "stream_usage"),
+        (json!({ "name": "b", "capture": true }), "capture"),
+        (json!({ "name": "b", "capture": { "rules": [] } }), "rules"),
+        (json!({ "name": "b", "capture": { "redact": null } }), "redact"),
+        (json!({ "name": "b", "capture": { "redact": ["a", "("] } }), "capture.redact: pattern 2"),
+        (json!({ "name": "b", "capture": { "redact": ["a*"] } }), "pattern 1"),
+        (json!({ "name": "b", "capture": { "redact": ["(?:a{99}){99}"] } }), "too long"),
+        (json!({ "name": "b", "capture": { "redact": ["a".repeat(257)] } }), "256 characters"),
+        (json!({ "name": "b", "capture": { "redact": vec!["a"; 21] } }), "20 patterns"),
         (json!({ "name": "b", "max_snapshot_age": 0 }), "max_snapshot_age"),
         (json!({ "name": "b", "max_snapshot_age": -1 }), "max_snapshot_age"),
     ] {

@@ -134,6 +134,7 @@ pub(crate) async fn project(domain: &Domain, name: &str) -> Uuid {
         on_stale: None,
         max_snapshot_age: None,
         stream_usage: None,
+        capture: None,
     };
     domain.create_project(&act(), new).await.unwrap().id
 }

@@ -8,6 +8,7 @@ use super::delivery;
 use super::glue::queue as glue;
 use super::isolate::Host;
 use super::source::Kv;
+use crate::capture::Capture;
 use crate::delivery::Verdict;
 use crate::event::Draft;
 use crate::refusal::Refusal;
@@ -32,6 +33,23 @@ const DEADLINE: Duration = Duration::from_secs(3);
 pub(super) fn record(host: &Rc<Host>, context: &Rc<Context>, event: Event) {
     host.isolate.outbox.borrow_mut().record(event);
     send_soon(host, context);
+}
+
+/// The same, with the bodies that were captured. To redact them takes time, for
+/// which nothing of the answer is to wait.
+pub(super) fn record_captured(
+    host: &Rc<Host>,
+    context: &Rc<Context>,
+    mut event: Event,
+    capture: Option<Capture>,
+) {
+    let Some(capture) = capture else { return record(host, context, event) };
+    let (host, own) = (host.clone(), context.clone());
+    context.wait_until(async move {
+        Delay::from(Duration::ZERO).await;
+        event.bodies = capture.bodies();
+        record(&host, &own, event);
+    });
 }
 
 /// A request was refused before anything was sent upstream.

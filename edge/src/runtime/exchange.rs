@@ -4,13 +4,14 @@
 use super::events;
 use super::glue::exchange as glue;
 use super::isolate::{self, Host};
+use crate::capture::Capture;
 use crate::event::{Draft, Passed};
 use crate::observe::strip::Strip;
 use crate::observe::{End, Observer, request};
 use crate::refusal::Refusal;
 use crate::route::Plan;
 use js_sys::{Array, Uint8Array};
-use shared::event::{Attempt, Outcome};
+use shared::event::{Attempt, Event, Outcome};
 use shared::id::UnixMs;
 use shared::provider::Api;
 use shared::snapshot::config::StreamUsage;
@@ -31,6 +32,9 @@ const FILTER: u8 = 3;
 /// How an answer ended, in JavaScript's numbers: so long that no more was read.
 const LEFT: u8 = 4;
 const UNSEEN: u8 = 5;
+
+/// The content type of a stream.
+const EVENTS: &str = "text/event-stream";
 
 /// After its time has run out, an exchange whose end nobody told is ended here:
 /// the runtime has thrown away what went on in it. Milliseconds, as below.
@@ -54,6 +58,7 @@ pub(super) struct Exchange {
     strip: Option<Strip>,
     /// What Rust reads of the answer has been passed on already.
     is_passed: bool,
+    capture: Option<Capture>,
     /// By then it has ended, one way or another.
     ends_by: UnixMs,
 }
@@ -69,7 +74,7 @@ struct UnderWay {
 }
 
 impl Exchange {
-    pub(super) fn new(context: Rc<Context>, draft: Draft, plan: &Plan) -> Self {
+    pub(super) fn new(host: &Host, context: Rc<Context>, draft: Draft, plan: &Plan) -> Self {
         let now = Date::now().as_millis();
         Self {
             context,
@@ -84,6 +89,7 @@ impl Exchange {
             observer: None,
             strip: None,
             is_passed: false,
+            capture: plan.redactor.clone().map(|redactor| Capture::new(redactor, host.room.clone())),
             ends_by: now + UnixMs::from(plan.timeouts.total_ms) + SLACK,
         }
     }
@@ -100,7 +106,7 @@ impl Exchange {
             Some(refusal) => self.draft.refused(refusal, now),
             None => self.draft.left(now),
         };
-        events::record(host, &self.context, event);
+        events::record_captured(host, &self.context, event, self.capture);
     }
 
     fn attempt(&self, status: Option<u16>, outcome: Outcome) -> Attempt {
@@ -111,6 +117,9 @@ impl Exchange {
 
     /// The body that goes upstream instead, if it is another.
     fn asked(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+        if let Some(capture) = &mut self.capture {
+            capture.request(body);
+        }
         let asked = request::read(self.api, &self.endpoint, body);
         if let Some(model) = &asked.model {
             self.draft.model_requested(model);
@@ -132,8 +141,13 @@ impl Exchange {
         let attempt = self.attempt(Some(status), Outcome::Answered);
         self.draft.answered(status, attempt.ended_at);
         self.draft.attempt(attempt);
+        let is_captured = self.capture.as_mut().is_some_and(|capture| capture.answered(content_type));
         if !self.is_json || !is_read(content_type) {
-            return NATIVE;
+            return match is_captured {
+                true if content_type.starts_with(EVENTS) => TEE,
+                true => PIECES,
+                false => NATIVE,
+            };
         }
         let observer = Observer::new(self.api, &self.endpoint, status, content_type);
         let is_stream = observer.is_stream();
@@ -154,6 +168,14 @@ impl Exchange {
     /// A part of the answer's body. A stream that turns out to be malformed ends
     /// there, or where it has passed on already, as soon as that is noticed.
     fn piece(&mut self, bytes: &[u8]) -> Piece {
+        let piece = self.read(bytes);
+        if let Some(capture) = &mut self.capture {
+            capture.response(piece.passed(bytes));
+        }
+        piece
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Piece {
         let Some(observer) = &mut self.observer else { return Piece::AsItCame };
         if self.is_passed {
             observer.feed(bytes);
@@ -174,7 +196,20 @@ impl Exchange {
     }
 
     /// What is to be done at the end of the answer's body.
-    fn end(self, host: &Rc<Host>, how: u8, mut passed: Passed) -> Ending {
+    fn end(self, host: &Rc<Host>, how: u8, passed: Passed) -> Ending {
+        let Ended { context, event, capture, ending } = self.ended(how, passed);
+        events::record_captured(host, &context, event, capture);
+        ending
+    }
+
+    /// The runtime has thrown away its request, and no more work of that is done.
+    fn end_lost(self, host: &Rc<Host>) {
+        let Ended { context, mut event, capture, .. } = self.ended(LEFT, Passed::default());
+        event.bodies = capture.map(Capture::bodies).unwrap_or_default();
+        events::record(host, &context, event);
+    }
+
+    fn ended(mut self, how: u8, mut passed: Passed) -> Ended {
         let (end, now) = (end(how), Date::now().as_millis());
         // Of an answer that was not read to its end, it cannot be said whether it is whole.
         let observed = self.observer.filter(|_| how != UNSEEN).map(|observer| observer.end(end));
@@ -188,9 +223,24 @@ impl Exchange {
                 Ending::Close(rest)
             }
         };
-        events::record(host, &self.context, self.draft.ended(end, observed, passed, now));
-        ending
+        if let Some(capture) = &mut self.capture {
+            if how == UNSEEN {
+                capture.response_is_cut();
+            }
+            if let Ending::Close(rest) = &ending {
+                capture.response(rest);
+            }
+        }
+        let event = self.draft.ended(end, observed, passed, now);
+        Ended { context: self.context, event, capture: self.capture, ending }
     }
+}
+
+struct Ended {
+    context: Rc<Context>,
+    event: Event,
+    capture: Option<Capture>,
+    ending: Ending,
 }
 
 /// Whether an answer of this type may tell of a model: sound and images do not.
@@ -204,6 +254,16 @@ enum Piece {
     Changed(Vec<u8>),
     /// This, or what came, and then the answer is to end.
     Last(Option<Vec<u8>>),
+}
+
+impl Piece {
+    /// Of what came.
+    fn passed<'a>(&'a self, came: &'a [u8]) -> &'a [u8] {
+        match self {
+            Self::AsItCame | Self::Last(None) => came,
+            Self::Changed(passed) | Self::Last(Some(passed)) => passed,
+        }
+    }
 }
 
 impl From<Piece> for JsValue {
@@ -252,7 +312,7 @@ impl Exchanges {
             (number, under_way.lost(now))
         };
         for exchange in lost {
-            exchange.end(host, LEFT, Passed::default());
+            exchange.end_lost(host);
         }
         number
     }

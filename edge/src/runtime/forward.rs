@@ -23,7 +23,7 @@ pub(super) async fn forward(
 ) -> Result<Response, Option<Refusal>> {
     let host = &source.host;
     let number = if host.sends_events() {
-        host.exchanges.begin(host, Exchange::new(source.context.clone(), draft, plan))
+        host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, plan))
     } else {
         0
     };

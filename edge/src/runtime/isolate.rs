@@ -2,6 +2,7 @@
 
 use super::exchange::{self, Exchanges};
 use super::random;
+use crate::capture::Room;
 use crate::isolate::Isolate;
 use crate::pipeline::Settings;
 use js_sys::Reflect;
@@ -25,6 +26,8 @@ pub(super) struct Host {
     /// The URL of the control plane, for events only.
     pub(super) control_plane: Option<String>,
     pub(super) exchanges: Exchanges,
+    /// For bodies that are captured.
+    pub(super) room: Room,
 }
 
 thread_local! {
@@ -78,6 +81,7 @@ impl Host {
             queue: Reflect::get(env, &"EVENTS".into()).ok().filter(JsValue::is_object),
             control_plane: control_plane.map(|url| url.trim_end_matches('/').to_owned()),
             exchanges: Exchanges::default(),
+            room: Room::default(),
         })
     }
 

@@ -2,10 +2,11 @@
 
 use shared::key::KeyRing;
 use shared::provider::Provider;
+use shared::redaction::{MAX_COMPILED_LEN, Redactor};
 use shared::sealed::Binding;
 use shared::snapshot::config::{Credential, Project};
 use shared::snapshot::record::ProjectNumber;
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -19,6 +20,7 @@ const ORIGIN_LEN: usize = 32;
 pub struct LiveProject {
     project: Project,
     opened: RefCell<Vec<Option<Opened>>>,
+    redactor: OnceCell<Option<Rc<Redactor>>>,
 }
 
 /// Good for one origin only: a provider's may change while its project does not.
@@ -29,7 +31,7 @@ struct Opened {
 
 impl LiveProject {
     pub fn new(project: Project) -> Rc<Self> {
-        Rc::new(Self { project, opened: RefCell::default() })
+        Rc::new(Self { project, opened: RefCell::default(), redactor: OnceCell::new() })
     }
 
     /// Whether nothing differs.
@@ -64,6 +66,12 @@ impl LiveProject {
         Some(key)
     }
 
+    /// What its bodies are captured with. Where a pattern cannot be applied, none is captured.
+    pub fn redactor(&self) -> Option<Rc<Redactor>> {
+        let capture = self.project.capture.as_ref()?;
+        self.redactor.get_or_init(|| Redactor::new(&capture.redact).ok().map(Rc::new)).clone()
+    }
+
     /// About how many bytes it takes, once all its credentials are opened.
     pub fn footprint(&self) -> usize {
         let text = |length: usize| length + ALLOCATION_LEN;
@@ -77,7 +85,9 @@ impl LiveProject {
                 // Sealed, it is in Base64, with 50 bytes and more around it.
                 + text(sealed * 3 / 4)
         };
+        let patterns = self.project.capture.iter().flat_map(|capture| &capture.redact);
         size_of::<Self>()
+            + patterns.map(|pattern| text(pattern.len()) + MAX_COMPILED_LEN).sum::<usize>()
             + 3 * ALLOCATION_LEN
             + text(self.project.default_provider.len())
             + self.project.credentials.iter().map(credential).sum::<usize>()

@@ -38,6 +38,14 @@ pub enum StreamUsage {
     Leave,
 }
 
+/// That the bodies of a project's requests and answers are kept with its events.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Capture {
+    /// Patterns of what is taken out before; see [`crate::redaction`].
+    pub redact: Vec<String>,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
@@ -53,6 +61,9 @@ pub struct Project {
     pub max_snapshot_age: u64,
     #[serde(default)]
     pub stream_usage: StreamUsage,
+    /// `None` = off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capture: Option<Capture>,
     /// The active ones only.
     pub credentials: Vec<Credential>,
 }
@@ -150,6 +161,7 @@ pub(crate) mod tests {
             on_stale: OnStale::Serve,
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
             stream_usage: StreamUsage::AskAndStrip,
+            capture: Some(Capture { redact: vec!["[0-9]{16}".into()] }),
             credentials: vec![Credential {
                 id: Uuid::from_bytes([8; 16]),
                 provider: "openai".into(),

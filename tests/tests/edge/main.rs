@@ -9,6 +9,7 @@
 )]
 
 mod bodies;
+mod capture;
 mod copies;
 mod credentials;
 mod delivery;

@@ -25,6 +25,7 @@ impl World {
             on_stale: None,
             max_snapshot_age: None,
             stream_usage: None,
+            capture: None,
         };
         let project = domain.create_project(&ControlPlane::act(), new).await.unwrap();
         let number = self.projects.len();

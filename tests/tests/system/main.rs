@@ -1,6 +1,7 @@
 //! The whole system: control plane, KV, the built worker on workerd, upstream.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod capture;
 mod changes;
 mod disk;
 mod events;

@@ -76,9 +76,9 @@ fn pages(domain: Domain, filter: Filter, start: String, write: fn(&Value, &mut S
         async move {
             let Some((before, mut text)) = next else { return Ok(None) };
             let rows = domain.export_events(&filter, before).await?;
-            let rest = rows.last().map(|last| (last.id, String::new()));
+            let rest = rows.last().map(|last| (last.event.id, String::new()));
             for row in rows {
-                write(&serde_json::to_value(Event::from(row))?, &mut text);
+                write(&serde_json::to_value(Event::new(row, filter.with_bodies))?, &mut text);
             }
             Ok::<_, domain::Error>(Some((text, rest)))
         }

@@ -205,6 +205,7 @@ struct ProjectRow {
     on_stale: String,
     max_snapshot_age: i64,
     stream_usage: String,
+    capture: Option<String>,
 }
 
 #[derive(FromRow)]
@@ -220,7 +221,7 @@ struct CredentialRow {
 /// The present state of every project that changed since the base, by number.
 pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec<Project>, Error> {
     let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
          from projects
          where id in (select project_id from outbox
                       where project_id is not null and (base_id is null or base_id <> $1))
@@ -265,7 +266,7 @@ pub async fn project_page(
     limit: u32,
 ) -> Result<Vec<Project>, Error> {
     let rows: Vec<ProjectRow> = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
          from projects where number > $1 and number < $2 order by number limit $3",
     )
     .bind(after)
@@ -288,7 +289,7 @@ pub async fn project_page(
 
 pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<Project>, Error> {
     let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage
+        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
          from projects where id = $1",
     )
     .bind(project_id)
@@ -323,6 +324,8 @@ fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Ve
             on_stale: if row.on_stale == "serve" { OnStale::Serve } else { OnStale::Deny },
             max_snapshot_age: from_db(row.max_snapshot_age),
             stream_usage: stream_usage(&row.stream_usage),
+            // One that is not understood keeps nothing.
+            capture: row.capture.and_then(|text| serde_json::from_str(&text).ok()),
             credentials: of_project.remove(&row.id).unwrap_or_default(),
         })
     };

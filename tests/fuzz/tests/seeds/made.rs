@@ -159,6 +159,7 @@ fn project(number: u32) -> Project {
         on_stale: if number == 2 { OnStale::Deny } else { OnStale::Serve },
         max_snapshot_age: 60,
         stream_usage: StreamUsage::default(),
+        capture: None,
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),
