@@ -12,8 +12,8 @@ use shared::id::{self, UnixMs};
 use std::collections::HashMap;
 use uuid::Uuid;
 
-use crate::store::event_isolates::IsolateRow;
 pub use crate::store::event_bodies::BodyRow;
+use crate::store::event_isolates::IsolateRow;
 pub use crate::store::event_set_aside::SetAsideRow;
 
 /// How far the time in an event's id may be from the request's beginning: what

@@ -6,6 +6,9 @@ use latchkey_tests::stack::{Setup, Stack};
 use latchkey_tests::workerd::{Worker, Workerd};
 use reqwest::Method;
 use serde_json::Value;
+use shared::header;
+use shared::key::Key;
+use shared::signed_call::Call;
 use std::collections::BTreeMap;
 use std::process::Output;
 
@@ -80,8 +83,11 @@ impl Rig {
 
     fn setup(&self) -> Setup {
         let variables = joined(&self.at_control_plane);
-        let variables: Vec<(&str, &str)> =
+        let mut variables: Vec<(&str, &str)> =
             variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        // Where the edge posts events.
+        let url = self.stack.control_plane.url("");
+        variables.push(("LISTEN_ADDR", url.trim_start_matches("http://")));
         Setup::new(self.stack.folder.path(), &self.stack.kv, &variables)
     }
 
@@ -99,6 +105,7 @@ impl Rig {
     pub(super) fn isolate(&self) -> Workerd {
         let mut variables = joined(&self.at_edge);
         variables.push(("SNAPSHOT_REFRESH_MS", "200".to_owned()));
+        variables.push(("CONTROL_PLANE_URL", self.stack.control_plane.url("")));
         Workerd::start(&Worker::edge(self.stack.kv.binding_address(), variables))
     }
 
@@ -114,6 +121,30 @@ impl Rig {
         let is_refused = async || self.stack.ask(&revoked).await.1.as_deref() == Some("token_revoked");
         self.stack.until("the revocation", is_refused).await;
         self.traffic.flows().await;
+    }
+
+    /// What is asked now is counted, by way of a call that the edge signs.
+    pub(super) async fn is_counted(&self) {
+        let (id, token) = self.stack.token().await;
+        assert_eq!(self.stack.ask(&token).await, (200, None));
+        let path = format!("/manage/tokens/{id}");
+        let is_counted = async || self.stack.control_plane.get(&path).await["request_count"] == 1;
+        self.stack.until("the event", is_counted).await;
+    }
+
+    /// The status of a batch without events.
+    pub(super) async fn post_signed_with(&self, key: &str) -> u16 {
+        let key = Key::from_base64(key).unwrap();
+        let (time, nonce) = (control_plane::clock::now() / 1_000, key.id().to_string());
+        let call = Call { time, nonce: &nonce, method: "POST", path: "/edge/events", body: b"\n" };
+        let request = reqwest::Client::new()
+            .post(self.stack.control_plane.url(call.path))
+            .header(header::CALL_TIME, time)
+            .header(header::CALL_NONCE, call.nonce)
+            .header(header::CALL_SIGNATURE, call.sign(&key))
+            .header("content-type", "application/x-ndjson")
+            .body(call.body);
+        request.send().await.unwrap().status().as_u16()
     }
 
     /// The traffic goes on with tokens made from now on.
