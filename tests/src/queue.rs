@@ -120,7 +120,9 @@ impl State {
             batch.swap(at, self.dice.below(at + 1));
         }
         self.waiting.extend(batch.drain(batch.len().min(MAX_BATCH)..));
-        batch.iter_mut().for_each(|message| message.attempts += 1);
+        for message in &mut batch {
+            message.attempts += 1;
+        }
         self.in_hand = batch.len();
         batch
     }

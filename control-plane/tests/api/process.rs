@@ -94,7 +94,8 @@ fn migrations() -> Vec<String> {
 
 /// What `latchkey migrate` says that it did.
 fn said<'a>(what: &str, names: impl IntoIterator<Item = &'a String>) -> String {
-    names.into_iter().map(|name| format!("{what} {}\n", &name[..4])).collect()
+    let lines: Vec<String> = names.into_iter().map(|name| format!("{what} {}\n", &name[..4])).collect();
+    lines.concat()
 }
 
 #[test]

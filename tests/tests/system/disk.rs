@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 const PATH: &str = "/edge/events";
-/// SQLite's journal, as a trace names it.
+/// The database's journal, as a trace names it.
 const JOURNAL: &str = "latchkey.db-wal>";
 
 #[tokio::test]

@@ -18,6 +18,8 @@ const ADDED: [&str; 7] = [
 ];
 /// Of those: US dollars, requests without a price, requests with an estimate.
 type Sums = [u64; ADDED.len() + 3];
+/// By what an event is grouped.
+type Key = fn(&Value) -> String;
 
 /// What is in the database.
 #[derive(Debug)]
@@ -80,12 +82,12 @@ impl Stored {
             let name = [&event["model"], &event["model_requested"]].into_iter().find(|name| !name.is_null());
             name.map_or_else(|| "null".to_owned(), Value::to_string)
         };
-        let groups: [(&str, &dyn Fn(&Value) -> String); 5] = [
-            ("", &|_| String::new()),
-            ("model", &model),
-            ("token", &|event| event["token_id"].to_string()),
-            ("hour", &hour),
-            ("day", &day),
+        let groups: [(&str, Key); 5] = [
+            ("", |_| String::new()),
+            ("model", model),
+            ("token", |event| event["token_id"].to_string()),
+            ("hour", hour),
+            ("day", day),
         ];
         for (name, key) in groups {
             let mut expected: BTreeMap<String, Sums> = BTreeMap::new();
@@ -148,9 +150,9 @@ pub fn contradiction(sent: &Sent, event: &Value, client: &Client) -> Option<Stri
     let is_told = told == (&kind.status.into(), &kind.completion.into(), kind.error_code);
     // What is compressed is counted before it is.
     let is_counted = kind.completion == "complete" && kind.options != "fault=gzip";
-    let is_whole = !is_counted || event["bytes_out"].as_u64() == sent.bytes;
-    let is_whose = sent.token.as_ref().is_none_or(|token| event["token_id"] == **token);
-    (!is_told || !is_whole || !is_whose || !is_tokens_right(sent, event, client))
+    let is_right_long = !is_counted || event["bytes_out"].as_u64() == sent.bytes;
+    let is_owned = sent.token.as_ref().is_none_or(|token| event["token_id"] == **token);
+    (!is_told || !is_right_long || !is_owned || !is_tokens_right(sent, event, client))
         .then(|| format!("{sent:?}, served {:?}: {event}", client.served(sent)))
 }
 
@@ -181,9 +183,10 @@ fn sums_of_group(group: &Value) -> Sums {
 }
 
 fn sums(of: &Value, [unpriced, estimated]: [u64; 2]) -> Sums {
-    let [a, b, c, d, e, f, g] = ADDED.map(|field| of[field].as_u64().unwrap_or_default());
     let cost = of["cost_usd"].as_str().map_or(NanoDollars(0), |cost| cost.parse().unwrap());
-    [a, b, c, d, e, f, g, cost.0.try_into().unwrap(), unpriced, estimated]
+    let added = ADDED.iter().map(|field| of[field].as_u64().unwrap_or_default());
+    let all: Vec<u64> = added.chain([cost.0.try_into().unwrap(), unpriced, estimated]).collect();
+    all.try_into().unwrap()
 }
 
 fn add(to: &mut Sums, more: &Sums) {
