@@ -9,7 +9,7 @@ use latchkey_tests::kv::Side;
 use reqwest::Method;
 use rig::Rig;
 use serde_json::{Value, json};
-use shared::key::{Key, KeyRing};
+use shared::key::Key;
 use shared::snapshot::MANIFEST_KEY;
 use shared::snapshot::manifest::Manifest;
 use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};

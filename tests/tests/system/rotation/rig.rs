@@ -143,7 +143,7 @@ impl Rig {
             .header(header::CALL_NONCE, call.nonce)
             .header(header::CALL_SIGNATURE, call.sign(&key))
             .header("content-type", "application/x-ndjson")
-            .body(call.body);
+            .body(call.body.to_vec());
         request.send().await.unwrap().status().as_u16()
     }
 
