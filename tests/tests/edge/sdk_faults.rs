@@ -59,7 +59,8 @@ async fn start() -> EdgeStack {
     let mut manifest = stack.manifest(1);
     let mut providers = stack.providers();
     for provider in &mut providers.providers {
-        provider.timeouts = Timeouts { first_byte_ms: 3_000, idle_ms: 1_500, total_ms: 8_000 };
+        // So long that no whole answer takes it on a busy machine.
+        provider.timeouts = Timeouts { first_byte_ms: 8_000, idle_ms: 5_000, total_ms: 25_000 };
         let paths = ["/v1/responses", "/v1/models/*:generateContent", "/v1/models/*:streamGenerateContent"];
         let rule = |path: &str| EndpointRule { methods: vec!["POST".into()], path: path.into() };
         provider.allowed_endpoints.extend(paths.map(rule));
