@@ -92,15 +92,22 @@ fn migrations_from_the_command_line() {
     };
     assert_eq!(
         run("status"),
-        (true, "0001 missing start\n0002 missing scale\n0003 missing events\n".to_owned())
+        (
+            true,
+            "0001 missing start\n0002 missing scale\n0003 missing events\n0004 missing capture\n".to_owned()
+        )
     );
-    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\napplied 0003\n".to_owned()));
+    assert_eq!(run("up"), (true, "applied 0001\napplied 0002\napplied 0003\napplied 0004\n".to_owned()));
     assert_eq!(run("up"), (true, "nothing to apply\n".to_owned()));
-    assert_eq!(run("down"), (true, "undone 0003\n".to_owned()));
+    assert_eq!(run("down"), (true, "undone 0004\n".to_owned()));
     assert_eq!(
         run("status"),
-        (true, "0001 applied start\n0002 applied scale\n0003 missing events\n".to_owned())
+        (
+            true,
+            "0001 applied start\n0002 applied scale\n0003 applied events\n0004 missing capture\n".to_owned()
+        )
     );
+    assert_eq!(run("down"), (true, "undone 0003\n".to_owned()));
     assert_eq!(run("down"), (true, "undone 0002\n".to_owned()));
     assert_eq!(run("down"), (true, "undone 0001\n".to_owned()));
     let (success, message) = run("down");
@@ -119,7 +126,7 @@ fn those_that_migrate_together_migrate_once() {
         said.push(String::from_utf8(output.stdout).unwrap());
     }
     said.sort();
-    assert_eq!(said[0], "applied 0001\napplied 0002\napplied 0003\n");
+    assert_eq!(said[0], "applied 0001\napplied 0002\napplied 0003\napplied 0004\n");
     assert!(said[1..].iter().all(|each| each == "nothing to apply\n"), "{said:?}");
 }
 
