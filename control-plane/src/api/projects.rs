@@ -1,4 +1,5 @@
 //! `/manage/projects`
+#![expect(clippy::option_option, reason = "left out, null and a value are three things")]
 
 use super::Api;
 use super::auth::Manager;

@@ -337,8 +337,8 @@ async fn captured_bodies_are_shown_only_when_asked_for() {
     );
 
     let (_, _, lines) = text(&world, "/manage/events?format=jsonl&bodies=true").await;
-    let last: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
-    assert_eq!(last, list["data"][2]);
+    let exported: Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
+    assert_eq!(exported, list["data"][2]);
     assert!(!text(&world, "/manage/events?format=jsonl").await.2.contains("_body"));
     assert!(!text(&world, "/manage/events?format=csv").await.2.contains("data: 1"));
     world.get("/manage/events?format=csv&bodies=true").await.error(400, "invalid_request");

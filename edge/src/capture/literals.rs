@@ -305,8 +305,8 @@ mod tests {
         fn any_string_is_found_as_it_was(text in ".*", is_escaped: bool) {
             let mut literal = serde_json::to_string(&text).unwrap();
             if is_escaped {
-                let units: String = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
-                literal = format!("\"{units}\"");
+                let units: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
+                literal = format!("\"{}\"", units.concat());
             }
             let body = format!("{{\"a\":[{literal}]}}");
             let runs = runs(&body);

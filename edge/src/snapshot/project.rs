@@ -87,7 +87,8 @@ impl LiveProject {
         };
         let patterns = self.project.capture.iter().flat_map(|capture| &capture.redact);
         size_of::<Self>()
-            + patterns.map(|pattern| text(pattern.len()) + MAX_COMPILED_LEN).sum::<usize>()
+            + patterns.map(|pattern| text(pattern.len())).sum::<usize>()
+            + self.project.capture.as_ref().map_or(0, |_| MAX_COMPILED_LEN)
             + 3 * ALLOCATION_LEN
             + text(self.project.default_provider.len())
             + self.project.credentials.iter().map(credential).sum::<usize>()

@@ -20,7 +20,7 @@ async fn bodies_are_captured_redacted_counted_shown_and_erased() {
     variables.push(("CONTROL_PLANE_URL", stack.control_plane.url("")));
     let edge = Workerd::start(&Worker::edge(stack.kv.binding_address(), variables));
 
-    let body = json!({ "model": "gpt-4o+usage=none,chunks=5", "stream": true,
+    let body = json!({ "model": "gpt-4o+usage=none,chunks=8", "stream": true,
         "messages": [{ "role": "user", "content": SAID }] });
     let request =
         reqwest::Client::new().post(edge.url("/v1/chat/completions")).bearer_auth(&token).json(&body);

@@ -106,7 +106,7 @@ impl Answered {
         } else if frame["output"].is_array() {
             items(&frame["output"]).for_each(|item| self.add((0, "output", 0), item));
         } else if let (Some(kind), true) = (kind, frame["delta"].is_string()) {
-            if kind.ends_with(".delta") {
+            if kind.rsplit('.').next() == Some("delta") {
                 self.add((frame["output_index"].as_u64().unwrap_or_default(), "delta", 0), &frame["delta"]);
             }
         } else if frame["delta"].is_object() {
