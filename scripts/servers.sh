@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that the tests start, where the package manager can.
-# Prints nothing when all are there. The tests start them themselves, on free ports.
+# Installs the servers that the tests start, and the client that the benchmarks
+# compare with, where the package manager can. Prints nothing when all are there.
+# The tests start the servers themselves, on free ports.
 set -euo pipefail
 
 have_postgresql() { # its server programs, which Debian keeps off the PATH
@@ -13,6 +14,7 @@ have_postgresql() { # its server programs, which Debian keeps off the PATH
 
 missing=() # Debian packages
 have_postgresql || missing+=(postgresql)
+command -v sqlite3 >/dev/null || missing+=(sqlite3)
 if [ ${#missing[@]} = 0 ]; then exit; fi
 
 if [ "$(id -u)" = 0 ]; then
@@ -23,7 +25,7 @@ else
   as_root=(false)
 fi
 if ! command -v apt-get >/dev/null || [ "${as_root[*]}" = false ]; then
-  echo "The tests need these servers, which only an administrator can install here: ${missing[*]}." >&2
+  echo "The tests and benchmarks need these packages, which only an administrator can install here: ${missing[*]}." >&2
   echo "On Debian or Ubuntu: sudo apt-get update && sudo apt-get install ${missing[*]}" >&2
   exit 1
 fi
