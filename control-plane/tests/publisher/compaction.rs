@@ -1,11 +1,16 @@
 use super::World;
 use crate::kv::Side;
 use crate::world::eventually;
+use control_plane::clock;
+use control_plane::snapshot::by_hand::ByHand;
+use control_plane::store::outbox;
 use control_plane::store::sql::query;
 use shared::snapshot::MANIFEST_KEY;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
 /// Beyond `MAX_DELTA_RECORDS`.
 const MANY: usize = 2_100;
 
@@ -43,6 +48,26 @@ async fn objects_are_named_only_after_they_settled() {
     assert_eq!(publisher.status().await.tokens, MANY as u64 + 1);
 }
 
+/// Isolates have no room for it, so there is no time to let its objects settle.
+#[tokio::test]
+async fn a_delta_beyond_its_hard_bound_is_compacted_and_named_at_once() {
+    let world = World::new().await;
+    let token = world.create_token().await;
+    let mut publisher = ByHand::start(world.settings(), world.store.clone()).await.unwrap();
+    publisher.publish(clock::now()).await.unwrap();
+    assert!(!is_compacted(&world) && world.token(token).is_some());
+
+    let sealed = "s".repeat(9 * 1024 * 1024);
+    let mut tx = world.store.write().await.unwrap();
+    query("update credentials set sealed = $1").bind(&sealed).execute(&mut tx).await.unwrap();
+    outbox::project_changed(&mut tx, world.project, clock::now()).await.unwrap();
+    tx.commit().await.unwrap();
+    publisher.publish(clock::now()).await.unwrap();
+    assert!(is_compacted(&world) && world.is_whole());
+    assert!(world.kv.raw(MANIFEST_KEY).unwrap().len() < 1_000);
+    assert!(world.token(token).is_some() && world.verify().await.is_clean());
+}
+
 #[tokio::test]
 async fn a_second_compaction_uploads_what_was_touched() {
     let world = World::new().await.settle(Duration::ZERO);
@@ -66,10 +91,14 @@ async fn tokens_that_ended_long_ago_leave() {
     query("update tokens set expires_at = 1 where id = $1").bind(tokens[0]).execute(&mut tx).await.unwrap();
     query("update tokens set revoked_at = 1 where id = $1").bind(tokens[1]).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
+    let now = clock::now();
+    let revoked_long_ago = world.create_elsewhere(2, now - 3 * DAY, now - DAY - HOUR).await;
+    let revoked_lately = world.create_elsewhere(3, now - 3 * DAY, now - DAY + HOUR).await;
+    let issued_since = world.create_elsewhere(4, now - DAY, now - DAY - HOUR).await;
     let _publisher = world.start();
     eventually("the base is named", async || is_compacted(&world)).await;
-    assert_eq!([world.token(tokens[0]), world.token(tokens[1])], [None, None]);
-    assert!(world.token(tokens[2]).is_some());
+    assert_eq!([tokens[0], tokens[1], revoked_long_ago].map(|token| world.token(token)), [None; 3]);
+    assert!(world.has_all(&tokens[2..]) && world.has_all(&[revoked_lately, issued_since]));
 }
 
 #[tokio::test]

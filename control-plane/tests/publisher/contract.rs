@@ -8,6 +8,8 @@ mod announce;
 mod compaction;
 mod convergence;
 mod garbage;
+mod inspect;
+mod pages;
 mod rebuild;
 mod several;
 mod verify;

@@ -3,11 +3,13 @@
 use crate::database::{Database, Postgres, Sqlite};
 use crate::kv::{KvServer, NAMESPACE};
 use crate::postgres_server::Postgres as Server;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use control_plane::clock;
 use control_plane::snapshot::{PublisherSettings, Report, SnapshotHandle, Status, start, verify};
 use control_plane::store::sql::query;
-use control_plane::store::{Store, migrate, outbox};
-use shared::id;
+use control_plane::store::{Store, Tx, migrate, outbox};
+use sha2::{Digest, Sha256};
+use shared::id::{self, UnixMs};
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::snapshot::config::{self, Project, ProjectSlice, Providers};
 use shared::snapshot::index::Index;
@@ -18,6 +20,7 @@ use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
 use shared::snapshot::{MANIFEST_KEY, index_key, project_key, providers_key, shard_key};
 use sqlx::{Connection as _, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -72,10 +75,14 @@ pub(crate) fn signer() -> SnapshotSigner {
 
 /// Unique, and in order, within this process.
 fn new_id() -> Uuid {
+    id_of(clock::now())
+}
+
+fn id_of(issued_at: UnixMs) -> Uuid {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut random = [0; 10];
     random[2..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    id::new(clock::now(), &random)
+    id::new(issued_at, &random)
 }
 
 impl<D: Copied> World<D> {
@@ -162,11 +169,7 @@ impl<D: Copied> World<D> {
             .execute(&mut tx)
             .await
             .unwrap();
-        query("insert into projects (id, number, name, default_provider, is_active, on_stale, max_snapshot_age, created_at, updated_at) values ($1, 1, 'demo', 'openai', true, 'serve', 86400, 0, 0)")
-            .bind(self.project)
-            .execute(&mut tx)
-            .await
-            .unwrap();
+        insert_project(&mut tx, self.project, 1, 0).await;
         query("insert into credentials (id, project_id, provider, label, hint, weight, priority, is_active, encrypted, sealed, origin, created_at, updated_at) values ($1, $2, 'openai', '', '1234', 1, 0, true, 'e', 'v1.s', 'https://api.openai.com', 0, 0)")
             .bind(new_id())
             .bind(self.project)
@@ -182,19 +185,21 @@ impl<D: Copied> World<D> {
         let ids: Vec<Uuid> = (0..count).map(|_| new_id()).collect();
         let mut tx = self.store.write().await.unwrap();
         for id in &ids {
-            let issued = i64::try_from(id::issued_at(*id).unwrap()).unwrap();
-            query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
-                .bind(*id)
-                .bind(self.project)
-                .bind([7; 32].as_slice())
-                .bind(issued)
-                .execute(&mut tx)
-                .await
-                .unwrap();
-            outbox::token_changed(&mut tx, *id, clock::now()).await.unwrap();
+            insert_token(&mut tx, *id, self.project).await;
         }
         tx.commit().await.unwrap();
         ids
+    }
+
+    /// A token of another project, all of whose tokens issued before
+    /// `valid_from` are revoked.
+    pub(crate) async fn create_elsewhere(&self, number: i64, issued_at: UnixMs, valid_from: UnixMs) -> Uuid {
+        let (project, token) = (new_id(), id_of(issued_at));
+        let mut tx = self.store.write().await.unwrap();
+        insert_project(&mut tx, project, number, valid_from.cast_signed()).await;
+        insert_token(&mut tx, token, project).await;
+        tx.commit().await.unwrap();
+        token
     }
 
     pub(crate) async fn create_token(&self) -> Uuid {
@@ -283,6 +288,19 @@ impl<D: Copied> World<D> {
         self.manifest().is_some() && self.named().iter().all(|key| self.kv.raw(key).is_some())
     }
 
+    /// `latchkey` over the same database and KV.
+    pub(crate) fn latchkey(&self, arguments: &[&str]) -> Command {
+        let key = |byte: u8| STANDARD.encode([byte; 32]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        command.args(arguments).env_clear().env("DATABASE_URL", self.database.url());
+        command.env("KV_API_BASE", self.kv.rest_base()).env("KV_NAMESPACE_ID", NAMESPACE);
+        command.env("MANAGEMENT_TOKEN", "management-token-of-the-tests-0123456789");
+        command.env("SNAPSHOT_SIGNING_KEY", key(1)).env("TOKEN_TAG_KEY", key(2));
+        command.env("ENCRYPTION_KEY", key(3)).env("EDGE_CREDENTIAL_KEY", key(4));
+        command.env("EDGE_INGEST_KEY", key(5));
+        command
+    }
+
     /// What `latchkey snapshot verify` says.
     pub(crate) async fn verify(&self) -> Report {
         verify(&self.settings(), &self.store, &mut |_, _| ()).await.unwrap()
@@ -314,6 +332,30 @@ impl Copied for Postgres {
         Server::shared().run("pg_restore", &["-d", &copy.url(), &file]);
         copy
     }
+}
+
+async fn insert_project(tx: &mut Tx, id: Uuid, number: i64, valid_from: i64) {
+    query("insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, max_snapshot_age, created_at, updated_at) values ($1, $2, $3, 'openai', true, $4, 'serve', 86400, 0, 0)")
+        .bind(id)
+        .bind(number)
+        .bind(&format!("project {number}"))
+        .bind(valid_from)
+        .execute(tx)
+        .await
+        .unwrap();
+}
+
+/// With a secret hash of its own.
+async fn insert_token(tx: &mut Tx, id: Uuid, project: Uuid) {
+    query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
+        .bind(id)
+        .bind(project)
+        .bind(Sha256::digest(id).as_slice())
+        .bind(id::issued_at(id).unwrap().cast_signed())
+        .execute(tx)
+        .await
+        .unwrap();
+    outbox::token_changed(tx, id, clock::now()).await.unwrap();
 }
 
 async fn open(url: &str) -> Store {
