@@ -1,13 +1,8 @@
 #!/usr/bin/env bash
-<<<<<<< HEAD
-# Installs the servers that the tests start, where the package manager can, and
-# strace, by which a test sees that data reach the disk. Prints nothing when all are
-# there. The tests start the servers themselves, on free ports.
-=======
-# Installs the servers that the tests start, and the client that the benchmarks
-# compare with, where the package manager can. Prints nothing when all are there.
-# The tests start the servers themselves, on free ports.
->>>>>>> w-fix
+# Installs the servers that the tests start, the client that the benchmarks compare
+# with, and strace, by which a test sees that data reach the disk, where the package
+# manager can. Prints nothing when all are there. The tests start the servers
+# themselves, on free ports.
 set -euo pipefail
 
 have_postgresql() { # its server programs, which Debian keeps off the PATH
@@ -20,11 +15,8 @@ have_postgresql() { # its server programs, which Debian keeps off the PATH
 
 missing=() # Debian packages
 have_postgresql || missing+=(postgresql)
-<<<<<<< HEAD
 command -v strace >/dev/null || missing+=(strace)
-=======
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
->>>>>>> w-fix
 if [ ${#missing[@]} = 0 ]; then exit; fi
 
 if [ "$(id -u)" = 0 ]; then
@@ -35,11 +27,7 @@ else
   as_root=(false)
 fi
 if ! command -v apt-get >/dev/null || [ "${as_root[*]}" = false ]; then
-<<<<<<< HEAD
-  echo "The tests need these packages, which only an administrator can install here: ${missing[*]}." >&2
-=======
   echo "The tests and benchmarks need these packages, which only an administrator can install here: ${missing[*]}." >&2
->>>>>>> w-fix
   echo "On Debian or Ubuntu: sudo apt-get update && sudo apt-get install ${missing[*]}" >&2
   exit 1
 fi
