@@ -338,7 +338,7 @@ async fn insert_project(tx: &mut Tx, id: Uuid, number: i64, valid_from: i64) {
     query("insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, max_snapshot_age, created_at, updated_at) values ($1, $2, $3, 'openai', true, $4, 'serve', 86400, 0, 0)")
         .bind(id)
         .bind(number)
-        .bind(&format!("project {number}"))
+        .bind(format!("project {number}"))
         .bind(valid_from)
         .execute(tx)
         .await
