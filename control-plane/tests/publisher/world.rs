@@ -6,8 +6,9 @@ use crate::postgres_server::Postgres as Server;
 use control_plane::clock;
 use control_plane::snapshot::{PublisherSettings, Report, SnapshotHandle, Status, start, verify};
 use control_plane::store::sql::query;
-use control_plane::store::{Store, migrate, outbox};
-use shared::id;
+use control_plane::store::{Store, Tx, migrate, outbox};
+use sha2::{Digest, Sha256};
+use shared::id::{self, UnixMs};
 use shared::provider::{Api, Auth, Provider, Timeouts};
 use shared::snapshot::config::{self, Project, ProjectSlice, Providers};
 use shared::snapshot::index::Index;
@@ -72,10 +73,14 @@ pub(crate) fn signer() -> SnapshotSigner {
 
 /// Unique, and in order, within this process.
 fn new_id() -> Uuid {
+    id_of(clock::now())
+}
+
+fn id_of(issued_at: UnixMs) -> Uuid {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let mut random = [0; 10];
     random[2..].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_be_bytes());
-    id::new(clock::now(), &random)
+    id::new(issued_at, &random)
 }
 
 impl<D: Copied> World<D> {
@@ -162,11 +167,7 @@ impl<D: Copied> World<D> {
             .execute(&mut tx)
             .await
             .unwrap();
-        query("insert into projects (id, number, name, default_provider, is_active, on_stale, max_snapshot_age, created_at, updated_at) values ($1, 1, 'demo', 'openai', true, 'serve', 86400, 0, 0)")
-            .bind(self.project)
-            .execute(&mut tx)
-            .await
-            .unwrap();
+        insert_project(&mut tx, self.project, 1, 0).await;
         query("insert into credentials (id, project_id, provider, label, hint, weight, priority, is_active, encrypted, sealed, origin, created_at, updated_at) values ($1, $2, 'openai', '', '1234', 1, 0, true, 'e', 'v1.s', 'https://api.openai.com', 0, 0)")
             .bind(new_id())
             .bind(self.project)
@@ -182,16 +183,7 @@ impl<D: Copied> World<D> {
         let ids: Vec<Uuid> = (0..count).map(|_| new_id()).collect();
         let mut tx = self.store.write().await.unwrap();
         for id in &ids {
-            let issued = i64::try_from(id::issued_at(*id).unwrap()).unwrap();
-            query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
-                .bind(*id)
-                .bind(self.project)
-                .bind([7; 32].as_slice())
-                .bind(issued)
-                .execute(&mut tx)
-                .await
-                .unwrap();
-            outbox::token_changed(&mut tx, *id, clock::now()).await.unwrap();
+            insert_token(&mut tx, *id, self.project).await;
         }
         tx.commit().await.unwrap();
         ids
@@ -314,6 +306,30 @@ impl Copied for Postgres {
         Server::shared().run("pg_restore", &["-d", &copy.url(), &file]);
         copy
     }
+}
+
+async fn insert_project(tx: &mut Tx, id: Uuid, number: i64, valid_from: i64) {
+    query("insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, max_snapshot_age, created_at, updated_at) values ($1, $2, $3, 'openai', true, $4, 'serve', 86400, 0, 0)")
+        .bind(id)
+        .bind(number)
+        .bind(format!("project {number}"))
+        .bind(valid_from)
+        .execute(tx)
+        .await
+        .unwrap();
+}
+
+/// With a secret hash of its own.
+async fn insert_token(tx: &mut Tx, id: Uuid, project: Uuid) {
+    query("insert into tokens (id, project_id, name, secret_hash, created_at) values ($1, $2, '', $3, $4)")
+        .bind(id)
+        .bind(project)
+        .bind(Sha256::digest(id).as_slice())
+        .bind(id::issued_at(id).unwrap().cast_signed())
+        .execute(tx)
+        .await
+        .unwrap();
+    outbox::token_changed(tx, id, clock::now()).await.unwrap();
 }
 
 async fn open(url: &str) -> Store {

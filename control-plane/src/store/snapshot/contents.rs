@@ -82,6 +82,8 @@ struct PageRow {
     expire: Option<String>,
     /// A digit each.
     are_revoked: Option<String>,
+    /// How many secret hashes have another length than they should.
+    odd_hashes: Option<i64>,
 }
 
 /// Tokens with an id above `after` and below `below`, by id. Those that ended
@@ -98,13 +100,15 @@ pub async fn token_page(
     let page: PageRow = query_each(
         "select cast(group_concat(id, '') as blob) as ids, cast(group_concat(project_id, '') as blob) as project_ids,
          cast(group_concat(secret_hash, '') as blob) as secret_hashes,
-         group_concat(coalesce(expires_at, '')) as expire, group_concat(revoked_at is not null, '') as are_revoked
+         group_concat(coalesce(expires_at, '')) as expire, group_concat(revoked_at is not null, '') as are_revoked,
+         sum(case when length(secret_hash) = 32 then 0 else 1 end) as odd_hashes
          from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4)",
         "select string_agg(uuid_send(id), '') as ids, string_agg(uuid_send(project_id), '') as project_ids,
          string_agg(secret_hash, '') as secret_hashes,
          string_agg(coalesce(expires_at::text, ''), ',') as expire,
-         string_agg(case when revoked_at is null then '0' else '1' end, '') as are_revoked
+         string_agg(case when revoked_at is null then '0' else '1' end, '') as are_revoked,
+         cast(sum(case when length(secret_hash) = 32 then 0 else 1 end) as bigint) as odd_hashes
          from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4) page",
     )
@@ -120,15 +124,17 @@ pub async fn token_page(
         secret_hashes: Some(secret_hashes),
         expire: Some(expire),
         are_revoked: Some(are_revoked),
+        odd_hashes: Some(odd_hashes),
     } = page
     else {
         return Ok(TokenPage { records: Vec::new(), last: None });
     };
-    let (ids, rest) = ids.as_chunks::<16>();
-    let (project_ids, _) = project_ids.as_chunks::<16>();
-    let (secret_hashes, _) = secret_hashes.as_chunks::<32>();
+    let (ids, rest_of_ids) = ids.as_chunks::<16>();
+    let (project_ids, rest_of_project_ids) = project_ids.as_chunks::<16>();
+    let (secret_hashes, rest_of_hashes) = secret_hashes.as_chunks::<32>();
+    let are_whole = [rest_of_ids, rest_of_project_ids, rest_of_hashes].iter().all(|rest| rest.is_empty());
     let lengths = [project_ids.len(), secret_hashes.len(), expire.split(',').count(), are_revoked.len()];
-    if !rest.is_empty() || lengths != [ids.len(); 4] || !ids.is_sorted() {
+    if odd_hashes != 0 || !are_whole || lengths != [ids.len(); 4] || !ids.is_sorted() {
         return Err(Error::Protocol("a page of tokens does not fit together".into()));
     }
     let ends = expire.split(',').zip(are_revoked.bytes());
@@ -138,7 +144,7 @@ pub async fn token_page(
         let id = Uuid::from_bytes(*id);
         let owner = owners.0.get(&Uuid::from_bytes(*project_id));
         let (number, valid_from) = *owner.ok_or(Error::RowNotFound)?;
-        let is_in_force = id::issued_at(id).is_some_and(|issued_at| to_db(issued_at) >= valid_from);
+        let is_in_force = id::issued_at(id).is_none_or(|issued_at| to_db(issued_at) >= valid_from);
         if is_in_force || valid_from > to_db(ended_before) {
             let expires_at =
                 if expires_at.is_empty() { None } else { Some(from_db(expires_at.parse().map_err(decode)?)) };
