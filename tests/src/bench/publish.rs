@@ -24,7 +24,8 @@ use uuid::Uuid;
 const MANY: i64 = 1_000_000;
 const FEW: i64 = 1_000;
 const ROUNDS: usize = 15;
-/// The rows that a compilation reads.
+/// What a compilation must know of each token. It reads the few projects apart,
+/// and joins nothing.
 const ROWS: &str = "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number \
                     from tokens t join projects p on p.id = t.project_id order by t.id";
 
