@@ -1,11 +1,14 @@
 use super::World;
 use crate::kv::Side;
 use crate::world::eventually;
+use control_plane::clock;
 use control_plane::store::sql::query;
 use shared::snapshot::MANIFEST_KEY;
 use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
+const HOUR: u64 = 60 * 60 * 1000;
+const DAY: u64 = 24 * HOUR;
 /// Beyond `MAX_DELTA_RECORDS`.
 const MANY: usize = 2_100;
 
@@ -66,10 +69,14 @@ async fn tokens_that_ended_long_ago_leave() {
     query("update tokens set expires_at = 1 where id = $1").bind(tokens[0]).execute(&mut tx).await.unwrap();
     query("update tokens set revoked_at = 1 where id = $1").bind(tokens[1]).execute(&mut tx).await.unwrap();
     tx.commit().await.unwrap();
+    let now = clock::now();
+    let revoked_long_ago = world.create_elsewhere(2, now - 3 * DAY, now - DAY - HOUR).await;
+    let revoked_lately = world.create_elsewhere(3, now - 3 * DAY, now - DAY + HOUR).await;
+    let issued_since = world.create_elsewhere(4, now - DAY, now - DAY - HOUR).await;
     let _publisher = world.start();
     eventually("the base is named", async || is_compacted(&world)).await;
-    assert_eq!([world.token(tokens[0]), world.token(tokens[1])], [None, None]);
-    assert!(world.token(tokens[2]).is_some());
+    assert_eq!([tokens[0], tokens[1], revoked_long_ago].map(|token| world.token(token)), [None; 3]);
+    assert!(world.has_all(&tokens[2..]) && world.has_all(&[revoked_lately, issued_since]));
 }
 
 #[tokio::test]

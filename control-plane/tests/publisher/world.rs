@@ -189,6 +189,17 @@ impl<D: Copied> World<D> {
         ids
     }
 
+    /// A token of another project, all of whose tokens issued before
+    /// `valid_from` are revoked.
+    pub(crate) async fn create_elsewhere(&self, number: i64, issued_at: UnixMs, valid_from: UnixMs) -> Uuid {
+        let (project, token) = (new_id(), id_of(issued_at));
+        let mut tx = self.store.write().await.unwrap();
+        insert_project(&mut tx, project, number, valid_from.cast_signed()).await;
+        insert_token(&mut tx, token, project).await;
+        tx.commit().await.unwrap();
+        token
+    }
+
     pub(crate) async fn create_token(&self) -> Uuid {
         self.create_tokens(1).await[0]
     }
