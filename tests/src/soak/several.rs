@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 /// Old state may last so long in KV.
-const HEARTBEAT: Duration = Duration::from_secs(3);
-/// And as long as it takes a busy machine to read, sign and write.
-const SLACK: Duration = Duration::from_secs(7);
+const HEARTBEAT: Duration = Duration::from_secs(8);
+/// And as long as it takes a busy machine to read, sign and write: shorter than
+/// a heartbeat, so that one that is left out shows.
+const SLACK: Duration = Duration::from_secs(4);
 const VARIABLES: [(&str, &str); 3] =
-    [("SNAPSHOT_HEARTBEAT", "3"), ("SNAPSHOT_SETTLE", "1"), ("SNAPSHOT_LEASE", "2")];
+    [("SNAPSHOT_HEARTBEAT", "8"), ("SNAPSHOT_SETTLE", "1"), ("SNAPSHOT_LEASE", "2")];
 const MEMBERS: usize = 3;
 
 /// Where the one that publishes is stopped.
