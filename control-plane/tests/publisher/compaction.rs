@@ -2,6 +2,8 @@ use super::World;
 use crate::kv::Side;
 use crate::world::eventually;
 use control_plane::clock;
+use control_plane::snapshot::by_hand::ByHand;
+use control_plane::store::outbox;
 use control_plane::store::sql::query;
 use shared::snapshot::MANIFEST_KEY;
 use std::time::Duration;
@@ -44,6 +46,26 @@ async fn objects_are_named_only_after_they_settled() {
     assert!(world.project().is_some() && world.providers().is_some());
     eventually("told rows are gone", async || outbox_len(&world).await <= 2).await;
     assert_eq!(publisher.status().await.tokens, MANY as u64 + 1);
+}
+
+/// Isolates have no room for it, so there is no time to let its objects settle.
+#[tokio::test]
+async fn a_delta_beyond_its_hard_bound_is_compacted_and_named_at_once() {
+    let world = World::new().await;
+    let token = world.create_token().await;
+    let mut publisher = ByHand::start(world.settings(), world.store.clone()).await.unwrap();
+    publisher.publish(clock::now()).await.unwrap();
+    assert!(!is_compacted(&world) && world.token(token).is_some());
+
+    let sealed = "s".repeat(9 * 1024 * 1024);
+    let mut tx = world.store.write().await.unwrap();
+    query("update credentials set sealed = $1").bind(&sealed).execute(&mut tx).await.unwrap();
+    outbox::project_changed(&mut tx, world.project, clock::now()).await.unwrap();
+    tx.commit().await.unwrap();
+    publisher.publish(clock::now()).await.unwrap();
+    assert!(is_compacted(&world) && world.is_whole());
+    assert!(world.kv.raw(MANIFEST_KEY).unwrap().len() < 1_000);
+    assert!(world.token(token).is_some() && world.verify().await.is_clean());
 }
 
 #[tokio::test]
