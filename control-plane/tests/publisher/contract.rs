@@ -8,6 +8,7 @@ mod announce;
 mod compaction;
 mod convergence;
 mod garbage;
+mod inspect;
 mod pages;
 mod rebuild;
 mod several;

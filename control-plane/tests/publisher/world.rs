@@ -3,6 +3,7 @@
 use crate::database::{Database, Postgres, Sqlite};
 use crate::kv::{KvServer, NAMESPACE};
 use crate::postgres_server::Postgres as Server;
+use base64::{Engine, engine::general_purpose::STANDARD};
 use control_plane::clock;
 use control_plane::snapshot::{PublisherSettings, Report, SnapshotHandle, Status, start, verify};
 use control_plane::store::sql::query;
@@ -19,6 +20,7 @@ use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
 use shared::snapshot::{MANIFEST_KEY, index_key, project_key, providers_key, shard_key};
 use sqlx::{Connection as _, SqliteConnection};
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -284,6 +286,19 @@ impl<D: Copied> World<D> {
     /// Every object that the manifest names is there.
     pub(crate) fn is_whole(&self) -> bool {
         self.manifest().is_some() && self.named().iter().all(|key| self.kv.raw(key).is_some())
+    }
+
+    /// `latchkey` over the same database and KV.
+    pub(crate) fn latchkey(&self, arguments: &[&str]) -> Command {
+        let key = |byte: u8| STANDARD.encode([byte; 32]);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
+        command.args(arguments).env_clear().env("DATABASE_URL", self.database.url());
+        command.env("KV_API_BASE", self.kv.rest_base()).env("KV_NAMESPACE_ID", NAMESPACE);
+        command.env("MANAGEMENT_TOKEN", "management-token-of-the-tests-0123456789");
+        command.env("SNAPSHOT_SIGNING_KEY", key(1)).env("TOKEN_TAG_KEY", key(2));
+        command.env("ENCRYPTION_KEY", key(3)).env("EDGE_CREDENTIAL_KEY", key(4));
+        command.env("EDGE_INGEST_KEY", key(5));
+        command
     }
 
     /// What `latchkey snapshot verify` says.
