@@ -3,7 +3,6 @@
 
 mod scene;
 
-use latchkey_tests::postgres::Postgres;
 use reqwest::Method;
 use scene::{Database, Scene};
 
@@ -11,16 +10,36 @@ const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 #[tokio::test]
 async fn a_restored_sqlite_takes_its_edges_with_it() {
-    takes_its_edges_with_it(Scene::start(Database::Sqlite).await).await;
+    takes_its_edges_with_it(Database::Sqlite).await;
 }
 
 #[tokio::test]
 async fn a_restored_postgresql_takes_its_edges_with_it() {
-    let server = Postgres::shared();
-    takes_its_edges_with_it(Scene::start(Database::Postgres(server, server.create_database())).await).await;
+    takes_its_edges_with_it(Database::postgres()).await;
 }
 
-async fn takes_its_edges_with_it(mut scene: Scene) {
+#[tokio::test]
+async fn a_clock_set_back_holds_nothing_back_on_sqlite() {
+    a_clock_set_back_holds_nothing_back(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_clock_set_back_holds_nothing_back_on_postgresql() {
+    a_clock_set_back_holds_nothing_back(Database::postgres()).await;
+}
+
+#[tokio::test]
+async fn what_an_edge_knew_before_does_not_stand_in_after_a_restore_of_sqlite() {
+    what_an_edge_knew_before_does_not_stand_in(Database::Sqlite).await;
+}
+
+#[tokio::test]
+async fn what_an_edge_knew_before_does_not_stand_in_after_a_restore_of_postgresql() {
+    what_an_edge_knew_before_does_not_stand_in(Database::postgres()).await;
+}
+
+async fn takes_its_edges_with_it(database: Database) {
+    let mut scene = Scene::start(database).await;
     scene.back_up();
     scene.a_day_goes_by().await;
     let before = scene.version_at(&scene.stack.edge).await.unwrap();
@@ -45,9 +64,8 @@ async fn takes_its_edges_with_it(mut scene: Scene) {
 }
 
 /// The manifest in KV is a day ahead, as if whoever wrote it had had a wrong clock.
-#[tokio::test]
-async fn a_clock_set_back_holds_nothing_back() {
-    let mut scene = Scene::start(Database::Sqlite).await;
+async fn a_clock_set_back_holds_nothing_back(database: Database) {
+    let mut scene = Scene::start(database).await;
     scene.back_up();
     scene.a_day_goes_by().await;
     scene.stop().await;
@@ -70,9 +88,8 @@ async fn a_clock_set_back_holds_nothing_back() {
 
 /// What an edge knew before must not stand in for an object that it cannot
 /// load: it knew of a day that never was.
-#[tokio::test]
-async fn what_an_edge_knew_before_does_not_stand_in_after_a_restore() {
-    let mut scene = Scene::start(Database::Sqlite).await;
+async fn what_an_edge_knew_before_does_not_stand_in(database: Database) {
+    let mut scene = Scene::start(database).await;
     scene.back_up();
     scene.a_day_goes_by().await;
     scene.stop().await;

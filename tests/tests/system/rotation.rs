@@ -56,9 +56,17 @@ async fn the_signing_key_is_rotated_without_an_outage() {
 }
 
 #[tokio::test]
-async fn the_edge_credential_key_is_rotated_without_an_outage() {
+async fn the_edge_credential_key_is_rotated_without_an_outage_on_sqlite() {
+    the_edge_credential_key_is_rotated(Rig::start().await).await;
+}
+
+#[tokio::test]
+async fn the_edge_credential_key_is_rotated_without_an_outage_on_postgresql() {
+    the_edge_credential_key_is_rotated(Rig::start_on_postgresql().await).await;
+}
+
+async fn the_edge_credential_key_is_rotated(mut rig: Rig) {
     let name = "EDGE_CREDENTIAL_KEY";
-    let mut rig = Rig::start().await;
     let old = rig.only(name);
     let new = &rig.keygen("edge-credential-key").await[name];
 
@@ -114,9 +122,17 @@ async fn the_tag_key_is_rotated_without_an_outage() {
 }
 
 #[tokio::test]
-async fn the_encryption_key_is_rotated_without_an_outage() {
+async fn the_encryption_key_is_rotated_without_an_outage_on_sqlite() {
+    the_encryption_key_is_rotated(Rig::start().await).await;
+}
+
+#[tokio::test]
+async fn the_encryption_key_is_rotated_without_an_outage_on_postgresql() {
+    the_encryption_key_is_rotated(Rig::start_on_postgresql().await).await;
+}
+
+async fn the_encryption_key_is_rotated(mut rig: Rig) {
     let name = "ENCRYPTION_KEY";
-    let mut rig = Rig::start().await;
     let old = rig.only(name);
     let new = &rig.keygen("encryption-key").await[name];
 

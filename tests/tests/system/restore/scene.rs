@@ -39,6 +39,13 @@ pub(super) struct Scene {
     pub(super) of_new_project: String,
 }
 
+impl Database {
+    pub(super) fn postgres() -> Self {
+        let server = Postgres::shared();
+        Self::Postgres(server, server.create_database())
+    }
+}
+
 impl Scene {
     pub(super) async fn start(database: Database) -> Self {
         let stack = Stack::start_with(&variables(&database)).await;

@@ -2,6 +2,7 @@
 
 use crate::traffic::Traffic;
 use latchkey_tests::keys;
+use latchkey_tests::postgres::Postgres;
 use latchkey_tests::stack::{Setup, Stack};
 use latchkey_tests::workerd::{Worker, Workerd};
 use reqwest::Method;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::process::Output;
 
-/// Keys by variable, the first of each first: what an operator keeps.
+/// Keys by variable, the first of each first: what an operator keeps. Beside
+/// them where the database is, if it is no file.
 type Lists = BTreeMap<&'static str, Vec<String>>;
 
 pub(super) struct Rig {
@@ -21,14 +23,24 @@ pub(super) struct Rig {
 
 impl Rig {
     pub(super) async fn start() -> Self {
-        let stack = Stack::start().await;
+        Self::start_over(None).await
+    }
+
+    pub(super) async fn start_on_postgresql() -> Self {
+        Self::start_over(Some(Postgres::shared().create_database())).await
+    }
+
+    async fn start_over(database_url: Option<String>) -> Self {
+        let variable: Vec<_> = database_url.iter().map(|url| ("DATABASE_URL", url.as_str())).collect();
+        let stack = Stack::start_with(&variable).await;
         let (_, token) = stack.token().await;
         let traffic = Traffic::start(stack.edge.url("/v1/models"), token);
         let lists = |variables: Vec<(&'static str, String)>| {
             variables.into_iter().map(|(name, value)| (name, vec![value])).collect()
         };
-        let (at_control_plane, at_edge) =
-            (lists(keys::control_plane_variables()), lists(keys::edge_variables()));
+        let mut at_control_plane: Lists = lists(keys::control_plane_variables());
+        at_control_plane.extend(database_url.map(|url| ("DATABASE_URL", vec![url])));
+        let at_edge = lists(keys::edge_variables());
         let rig = Self { stack, traffic, at_control_plane, at_edge };
         rig.still_works().await;
         rig
