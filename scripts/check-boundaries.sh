@@ -21,6 +21,9 @@ only sqlx '\bsqlx::' 'control-plane/src/store' control-plane/src
 only axum '\baxum::' 'control-plane/src/api|control-plane/src/cli' control-plane/src
 only 'async, I/O and the clock' '\b(async fn|tokio::|std::(fs|net|time::(SystemTime|Instant)))' 'shared/src/golden.rs' shared/src
 
+only 'what the oracle judges' '\b(shared|edge|control_plane)::' 'nothing of the oracle itself' \
+  tests/tests/oracle/model.rs tests/tests/oracle/expect.rs tests/tests/oracle/published.rs
+
 # Without its feature `runtime`, the edge knows nothing of Workers: benchmarks and tests link that.
 if cargo tree --locked --quiet -p edge --no-default-features -e normal --target all --prefix none |
   grep -E '^(worker|wasm-bindgen|js-sys|web-sys) '; then

@@ -15,10 +15,12 @@ use shared::provider::Api;
 
 const PROVIDER: &str = "openai";
 
+/// Each says whether it was done: not while the control plane is down, nor where
+/// there is nothing to change.
 impl World {
-    pub(crate) async fn create_project(&mut self) {
+    pub(crate) async fn create_project(&mut self) -> bool {
         let name = self.next_name("project");
-        let Some(domain) = self.control.domain() else { return };
+        let Some(domain) = self.control.domain() else { return false };
         let new = NewProject {
             name,
             default_provider: Some(PROVIDER.to_owned()),
@@ -30,24 +32,25 @@ impl World {
         let number = self.projects.len();
         self.projects.push(project.id);
         self.model.change(clock::now(), |rows| {
-            rows.projects.insert(number, Project { is_active: true, key: None });
+            rows.projects.insert(number, Project { is_active: true, key: None, revoked_all: None });
         });
         self.changed();
-        self.change_key(number_as_pick(self, number)).await;
+        self.change_key(number_as_pick(self, number)).await
     }
 
-    pub(crate) async fn create_token(&mut self, pick: Pick, life: Life) {
-        let Some(project) = self.project_of(pick) else { return };
+    pub(crate) async fn create_token(&mut self, pick: Pick, life: Life) -> bool {
+        let Some(project) = self.project_of(pick) else { return false };
         let row = self.model.rows().projects[&project].clone();
-        let Some(domain) = self.control.domain().filter(|_| row.is_active) else { return };
-        let expiry = expires(life).map_or(Expiry::Never, Expiry::At);
+        let Some(domain) = self.control.domain().filter(|_| row.is_active) else { return false };
+        let expires = expires(life);
+        let expiry = expires.map_or(Expiry::Never, Expiry::At);
         let (project_id, name) = (self.projects[project], "token".to_owned());
         let new = NewToken { project_id, name, expiry, metadata: None };
         let made = domain.create_token(&ControlPlane::act(), new).await.unwrap();
         let birth = Birth {
             at: clock::now(),
             issued: made.token.issued_at,
-            token: Token { project, expires: made.token.expires_at, revoked: None },
+            token: Token { project, expires, revoked: None },
             project: row,
             is_replicated: made.is_replicated,
         };
@@ -55,26 +58,29 @@ impl World {
         let (text, tag) = (made.plain_text.to_string(), self.control.listed.tag[0]);
         self.tokens.push(KnownToken { id: made.token.id, text, tag });
         self.changed();
+        true
     }
 
-    pub(crate) async fn change_expiry(&mut self, pick: Pick, life: Life) {
-        let Some(token) = self.token_of(pick) else { return };
-        let Some(domain) = self.control.domain() else { return };
-        let patch = TokenPatch { expires_at: Some(expires(life)), ..TokenPatch::default() };
+    pub(crate) async fn change_expiry(&mut self, pick: Pick, life: Life) -> bool {
+        let Some(token) = self.token_of(pick) else { return false };
+        let Some(domain) = self.control.domain() else { return false };
+        let expires = expires(life);
+        let patch = TokenPatch { expires_at: Some(expires), ..TokenPatch::default() };
         let token_id = self.tokens[token].id;
-        let patched = domain.patch_token(&ControlPlane::act(), token_id, patch).await.unwrap();
+        domain.patch_token(&ControlPlane::act(), token_id, patch).await.unwrap();
         self.model.change(clock::now(), |rows| {
             if let Some(row) = rows.tokens.get_mut(&token) {
-                row.expires = patched.expires_at;
+                row.expires = expires;
             }
         });
         self.touched = Some(token);
         self.changed();
+        true
     }
 
-    pub(crate) async fn revoke(&mut self, pick: Pick) {
-        let Some(token) = self.token_of(pick) else { return };
-        let Some(domain) = self.control.domain() else { return };
+    pub(crate) async fn revoke(&mut self, pick: Pick) -> bool {
+        let Some(token) = self.token_of(pick) else { return false };
+        let Some(domain) = self.control.domain() else { return false };
         domain.revoke_token(&ControlPlane::act(), self.tokens[token].id).await.unwrap();
         let now = clock::now();
         self.model.change(now, |rows| {
@@ -84,30 +90,33 @@ impl World {
         });
         self.touched = Some(token);
         self.changed();
+        true
     }
 
-    pub(crate) async fn revoke_all(&mut self, pick: Pick) {
-        let Some(project) = self.project_of(pick) else { return };
-        let Some(domain) = self.control.domain() else { return };
+    pub(crate) async fn revoke_all(&mut self, pick: Pick) -> bool {
+        let Some(project) = self.project_of(pick) else { return false };
+        let Some(domain) = self.control.domain() else { return false };
         domain.revoke_tokens(&ControlPlane::act(), self.projects[project]).await.unwrap();
         self.model.revoke_all(clock::now(), project);
         self.touch_one_of(project);
         self.changed();
+        true
     }
 
-    pub(crate) async fn activate(&mut self, pick: Pick, is_active: bool) {
-        let Some(project) = self.project_of(pick) else { return };
-        let Some(domain) = self.control.domain() else { return };
+    pub(crate) async fn activate(&mut self, pick: Pick, is_active: bool) -> bool {
+        let Some(project) = self.project_of(pick) else { return false };
+        let Some(domain) = self.control.domain() else { return false };
         let patch = ProjectPatch { is_active: Some(is_active), ..ProjectPatch::default() };
         domain.patch_project(&ControlPlane::act(), self.projects[project], patch).await.unwrap();
         self.change_project(project, |row| row.is_active = is_active);
+        true
     }
 
     /// Another provider key for the project's credential, or its first.
-    pub(crate) async fn change_key(&mut self, pick: Pick) {
-        let Some(project) = self.project_of(pick) else { return };
+    pub(crate) async fn change_key(&mut self, pick: Pick) -> bool {
+        let Some(project) = self.project_of(pick) else { return false };
         let key = self.next_name("sk-provider");
-        let Some(domain) = self.control.domain() else { return };
+        let Some(domain) = self.control.domain() else { return false };
         let (act, project_id) = (ControlPlane::act(), self.projects[project]);
         let api_key = Secret::from(key.clone());
         let known = domain.list_credentials(project_id, &PageRequest::default()).await.unwrap();
@@ -120,26 +129,29 @@ impl World {
             domain.create_credential(&act, project_id, new).await.unwrap();
         }
         self.change_project(project, |row| row.key = Some(key));
+        true
     }
 
-    pub(crate) async fn remove_key(&mut self, pick: Pick) {
-        let Some(project) = self.project_of(pick) else { return };
-        let Some(domain) = self.control.domain() else { return };
+    pub(crate) async fn remove_key(&mut self, pick: Pick) -> bool {
+        let Some(project) = self.project_of(pick) else { return false };
+        let Some(domain) = self.control.domain() else { return false };
         let (act, project_id) = (ControlPlane::act(), self.projects[project]);
         let page = PageRequest::default();
-        if let Some(credential) = domain.list_credentials(project_id, &page).await.unwrap().items.first() {
-            domain.delete_credential(&act, project_id, credential.id).await.unwrap();
-        }
+        let known = domain.list_credentials(project_id, &page).await.unwrap();
+        let Some(credential) = known.items.first() else { return false };
+        domain.delete_credential(&act, project_id, credential.id).await.unwrap();
         self.change_project(project, |row| row.key = None);
+        true
     }
 
-    pub(crate) async fn move_provider(&mut self) {
+    pub(crate) async fn move_provider(&mut self) -> bool {
         let base_url = format!("https://provider.test/{}", self.next_name("at"));
-        let Some(domain) = self.control.domain() else { return };
+        let Some(domain) = self.control.domain() else { return false };
         let provider = fixture::provider(PROVIDER, Api::OpenAi, "authorization", "Bearer ", &base_url);
         domain.put_provider(&ControlPlane::act(), provider).await.unwrap();
         self.model.change(clock::now(), |rows| rows.base_url = base_url);
         self.changed();
+        true
     }
 
     fn change_project(&mut self, project: usize, change: impl FnOnce(&mut Project)) {

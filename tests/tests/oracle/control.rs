@@ -65,12 +65,13 @@ impl ControlPlane {
         self.running = Some(Running { store, publisher, domain });
     }
 
-    /// As `kill -9` would, wherever its publisher is.
-    pub(crate) async fn kill(&mut self) {
-        let Some(Running { store, publisher, domain }) = self.running.take() else { return };
+    /// As `kill -9` would, wherever its publisher is, if it runs.
+    pub(crate) async fn kill(&mut self) -> bool {
+        let Some(Running { store, publisher, domain }) = self.running.take() else { return false };
         drop((publisher, domain));
         self.slow = None;
         store.close().await;
+        true
     }
 
     /// Dies when its manifest is on its way to KV, if it wrote one. What is
@@ -132,33 +133,33 @@ impl ControlPlane {
         outcome
     }
 
-    /// Orders that everything is read and made anew.
-    pub(crate) async fn order_rebuild(&mut self) {
-        let Some(Running { store, .. }) = &self.running else { return };
+    /// Orders that everything is read and made anew, if there is who would do it.
+    pub(crate) async fn order_rebuild(&mut self) -> bool {
+        let Some(Running { store, .. }) = &self.running else { return false };
         let mut tx = store.write().await.unwrap();
         orders::place(&mut tx, orders::Kind::Rebuild).await.unwrap();
         tx.commit().await.unwrap();
+        true
     }
 
     /// Begins to read and make everything anew; that its last objects arrive
-    /// takes until then.
-    pub(crate) async fn rebuild_slowly(&mut self, until: Time) -> Result<(), PublishError> {
-        self.order_rebuild().await;
+    /// takes until then. Not while another one is under way.
+    pub(crate) async fn rebuild_slowly(&mut self, until: Time) -> Result<bool, PublishError> {
         // What runs at the moment would be in its way.
         self.publish().await?;
         if self.slow.is_some() || self.is_settling().await {
-            return Ok(());
+            return Ok(false);
         }
         self.order_rebuild().await;
         let mut held = self.kv.hold_write("index/");
-        let Some(Running { publisher, .. }) = &mut self.running else { return Ok(()) };
+        let Some(Running { publisher, .. }) = &mut self.running else { return Ok(false) };
         let both = async { tokio::join!(publisher.publish(clock::now()), held.caught()).0 };
         if let Ok(outcome) = tokio::time::timeout(HOLD_LIMIT, both).await {
             self.slow = Some((held, until));
-            return outcome;
+            return outcome.map(|()| true);
         }
         drop(held);
-        self.publish().await
+        self.publish().await.map(|()| false)
     }
 
     /// Whether a base waits until it may be named; the next one does not begin before.
@@ -174,8 +175,8 @@ impl ControlPlane {
     }
 
     /// So many tokens of a project that nobody uses, which fill the delta.
-    pub(crate) async fn flood(&mut self, project: Uuid, count: u32, expires_at: Time) {
-        let Some(Running { store, .. }) = &self.running else { return };
+    pub(crate) async fn flood(&mut self, project: Uuid, count: u32, expires_at: Time) -> bool {
+        let Some(Running { store, .. }) = &self.running else { return false };
         let mut tx = store.write().await.unwrap();
         let first = clock::now().cast_signed() - i64::from(count);
         query_each(
@@ -207,6 +208,7 @@ impl ControlPlane {
         .unwrap();
         outbox::providers_changed(&mut tx, clock::now()).await.unwrap();
         tx.commit().await.unwrap();
+        true
     }
 
     /// Whether KV is well, as this side sees it.

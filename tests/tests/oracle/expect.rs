@@ -3,7 +3,7 @@
 
 use crate::clock::{MINUTE, Time};
 use crate::edges::Response;
-use crate::model::{Birth, Model, Rows, TokenNumber, Verdict, judge};
+use crate::model::{Birth, Model, Project, Rows, Token, TokenNumber, Verdict, judge};
 use std::collections::BTreeSet;
 
 /// How long a token that was just created is found by itself.
@@ -113,7 +113,11 @@ impl Expectation {
 fn fresh_verdicts(model: &Model, birth: &Birth, response: &Response) -> BTreeSet<Verdict> {
     let known = model.states(response.knows, response.at);
     let known = known.filter_map(|rows| rows.projects.get(&birth.token.project));
-    known.chain([&birth.project]).map(|project| judge(&birth.token, project, response.at)).collect()
+    let judged = |project: &Project| {
+        let revoked = project.revoked_all.filter(|at| *at > birth.issued);
+        judge(&Token { revoked, ..birth.token.clone() }, project, response.at)
+    };
+    known.chain([&birth.project]).map(judged).collect()
 }
 
 /// An accepted request goes where the provider was, with a key that the token's

@@ -3,17 +3,20 @@
 
 use crate::database::Kind;
 use crate::expect::Strictness;
+use crate::model::Verdict;
 use crate::step::{self, Step};
 use crate::tally::Tally;
 use crate::world::World;
 use futures_util::FutureExt;
 use latchkey_tests::soak::dice::Dice;
-use std::env;
 use std::fmt::Write;
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
+use std::{env, iter};
 
 const STEPS: usize = 120;
+/// The seed of the history in which everything happens, in an order that is no chance.
+const EACH: u64 = 0;
 /// For making a history shorter.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// `sqlite:<seed>`, or `sqlite:<seed>:<step>,<step>...`: only this history.
@@ -54,14 +57,14 @@ pub(crate) async fn run_all(kind: Kind) {
         env::var("ORACLE_CASES").map_or(kind.cases(), |text| text.parse().expect("ORACLE_CASES is a number"));
     let mut seeds = Dice::of_environment();
     let (started, mut tally) = (Instant::now(), Tally::default());
-    for _ in 0..cases {
-        let history = History::new(kind, seeds.roll());
+    for seed in iter::once(EACH).chain((0..cases).map(|_| seeds.roll())) {
+        let history = History::new(kind, seed);
         match history.run().await {
-            Ok(of_one) => tally.add(&of_one),
+            Ok(of_one) => tally.add(of_one),
             Err(failure) => history.shorten(failure).await,
         }
     }
-    println!("{}: {cases} histories in {:.1?}: {tally}", kind.name(), started.elapsed());
+    println!("{}: {} histories in {:.1?}: {tally}", kind.name(), 1 + cases, started.elapsed());
     if cases >= kind.cases() {
         check_shares(&tally);
     }
@@ -73,11 +76,17 @@ fn check_shares(tally: &Tally) {
         let share = 100.0 * tally.of(strictness) as f64 / tally.total() as f64;
         assert!(within.contains(&share), "{share:.2} % of the requests were {strictness:?}, not {within:?}");
     }
+    let missing = Verdict::ALL.into_iter().filter(|verdict| !tally.has_given(*verdict));
+    assert_eq!(missing.collect::<Vec<_>>(), [], "were never given");
+    let missing = step::kinds().into_iter().filter(|kind| !tally.has_done(kind));
+    assert_eq!(missing.collect::<Vec<_>>(), [""; 0], "were never done");
 }
 
 impl History {
     fn new(kind: Kind, seed: u64) -> Self {
-        let steps = step::steps(&mut Dice::new(seed), STEPS).into_iter().enumerate().collect();
+        let mut dice = Dice::new(seed);
+        let steps = if seed == EACH { step::each(&mut dice) } else { step::steps(&mut dice, STEPS) };
+        let steps = steps.into_iter().enumerate().collect();
         Self { kind, seed, steps }
     }
 

@@ -1,8 +1,7 @@
 //! The oracle: rows as the management API was told to make them, and every
 //! state that they were in. Naive on purpose: a bulk revocation touches every
 //! row, a restore puts all rows back, nothing is incremental. It shares no code
-//! with what it judges: a token is a number, and its times are those the API
-//! answered with.
+//! with what it judges: a token is a number, and it expires when it was asked to.
 
 use crate::clock::{DAY, Time};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +24,9 @@ pub(crate) struct Project {
     pub(crate) is_active: bool,
     /// The provider key of its one credential, while it has one.
     pub(crate) key: Option<String>,
+    /// When all its tokens were revoked last: also those that a restore has
+    /// taken away, and that are still remembered as new.
+    pub(crate) revoked_all: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -53,6 +55,19 @@ pub(crate) enum Verdict {
     NoKey,
     /// 503: the edge cannot know.
     Unavailable,
+}
+
+impl Verdict {
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Accepted,
+        Self::Malformed,
+        Self::Unknown,
+        Self::Revoked,
+        Self::Expired,
+        Self::Inactive,
+        Self::NoKey,
+        Self::Unavailable,
+    ];
 }
 
 /// A token as it was created, and its project at that moment.
@@ -137,6 +152,9 @@ impl Model {
         self.change(now, |rows| {
             for token in rows.tokens.values_mut().filter(|token| token.project == project) {
                 token.revoked = token.revoked.or(Some(now));
+            }
+            if let Some(project) = rows.projects.get_mut(&project) {
+                project.revoked_all = Some(now);
             }
         });
     }

@@ -25,7 +25,9 @@ impl World {
 
     pub(crate) async fn take(&mut self, step: Step, tally: &mut Tally) -> Result<(), String> {
         self.touched = None;
-        self.act(step.action).await?;
+        if self.act(step.action).await? {
+            tally.did(step.action);
+        }
         self.tick();
         if let Some(problem) = self.problem.take() {
             return Err(problem);
@@ -51,37 +53,40 @@ impl World {
         Ok(())
     }
 
-    async fn act(&mut self, action: Action) -> Result<(), String> {
+    /// Whether it was done, and not only tried.
+    async fn act(&mut self, action: Action) -> Result<bool, String> {
         match action {
             Action::Pass(ms) => self.pass(ms).await?,
-            Action::CreateProject => self.create_project().await,
-            Action::CreateToken(pick, life) => self.create_token(pick, life).await,
-            Action::ChangeExpiry(pick, life) => self.change_expiry(pick, life).await,
-            Action::Revoke(pick) => self.revoke(pick).await,
-            Action::RevokeAll(pick) => self.revoke_all(pick).await,
-            Action::Activate(pick, is_active) => self.activate(pick, is_active).await,
-            Action::ChangeKey(pick) => self.change_key(pick).await,
-            Action::RemoveKey(pick) => self.remove_key(pick).await,
-            Action::MoveProvider => self.move_provider().await,
-            Action::Rebuild => self.order_rebuild().await,
-            Action::CompactUnseen(pick) => self.compact_unseen(pick).await?,
-            Action::RestoreUnseen(pick) => self.restore_unseen(pick).await?,
-            Action::RestoreOver => self.restore_over().await?,
-            Action::RebuildSlowly(ms) => self.rebuild_slowly(ms).await?,
-            Action::Flood(life) => self.flood(life).await,
-            Action::Kill(ms) => self.kill(ms).await,
+            Action::CreateProject => return Ok(self.create_project().await),
+            Action::CreateToken(pick, life) => return Ok(self.create_token(pick, life).await),
+            Action::ChangeExpiry(pick, life) => return Ok(self.change_expiry(pick, life).await),
+            Action::Revoke(pick) => return Ok(self.revoke(pick).await),
+            Action::RevokeAll(pick) => return Ok(self.revoke_all(pick).await),
+            Action::Activate(pick, is_active) => return Ok(self.activate(pick, is_active).await),
+            Action::ChangeKey(pick) => return Ok(self.change_key(pick).await),
+            Action::RemoveKey(pick) => return Ok(self.remove_key(pick).await),
+            Action::MoveProvider => return Ok(self.move_provider().await),
+            Action::Rebuild => return Ok(self.order_rebuild().await),
+            Action::CompactUnseen(pick) => return self.compact_unseen(pick).await,
+            Action::RestoreUnseen(pick) => return self.restore_unseen(pick).await,
+            Action::RestoreOver => return self.restore_over().await,
+            Action::RebuildSlowly(ms) => return self.rebuild_slowly(ms).await,
+            Action::Flood(life) => return Ok(self.flood(life).await),
+            Action::Kill(ms) => return Ok(self.kill(ms).await),
             Action::Outage(ms, is_deployed) => {
-                self.kill(ms + MINUTE).await;
+                let is_done = self.kill(ms + MINUTE).await;
                 self.pass(ms).await?;
                 if is_deployed {
                     self.deploy();
                 }
+                return Ok(is_done);
             }
-            Action::KillInWrite => self.kill_in_write().await,
-            Action::KillAndLandLate => self.kill_and_land_late().await?,
-            Action::BackUp => self.back_up().await,
-            Action::Restore(ms) => self.restore(ms).await,
-            Action::Rotate(kind) => self.rotate(kind).await?,
+            Action::KillInWrite => return Ok(self.kill_in_write().await),
+            Action::KillAndLandLate => return self.kill_and_land_late().await,
+            Action::BackUp => return Ok(self.back_up().await),
+            Action::Restore(ms) => return Ok(self.restore(ms).await),
+            Action::Rotate(kind) => return Ok(self.rotate(kind).await),
+            Action::RotateWholly(kind) => return self.rotate_wholly(kind).await,
             Action::WipeKv => self.wipe(),
             Action::BreakControl(ms) => {
                 let fault = if ms % 2 == 0 { ControlFault::Fail } else { ControlFault::FailAfter };
@@ -97,6 +102,6 @@ impl World {
             }
             Action::Deploy => self.deploy(),
         }
-        Ok(())
+        Ok(true)
     }
 }

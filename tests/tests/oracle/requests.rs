@@ -44,7 +44,7 @@ impl World {
         let expectation = Expectation::of(&self.model, credential, &response);
         match expectation.check(&self.model, credential, &response) {
             Ok(strictness) => {
-                tally.count(strictness);
+                tally.count(strictness, response.verdict);
                 if let Some(knows) = expectation.shows(&self.model, credential, &response) {
                     edge.showed(knows);
                 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 /// How long what an old key made may still be about, once nothing makes more of it.
 const WAIT: Time = 10 * MINUTE;
+/// At the steps of a rotation, of which there are three.
+const ATTEMPTS: usize = 8;
 
 /// How far each kind is; none where nothing is under way.
 #[derive(Debug, Default)]
@@ -33,8 +35,22 @@ impl Listed {
 }
 
 impl World {
-    /// The next step of a rotation; nothing while that would be too early.
-    pub(crate) async fn rotate(&mut self, kind: Rotated) -> Result<(), String> {
+    /// All steps of a rotation, the one that is under way or a new one; whether
+    /// it came to its end.
+    pub(crate) async fn rotate_wholly(&mut self, kind: Rotated) -> Result<bool, String> {
+        for _ in 0..ATTEMPTS {
+            self.rotate(kind).await;
+            if !self.rotations.0.contains_key(&kind) {
+                return Ok(true);
+            }
+            self.pass(WAIT).await?;
+        }
+        Ok(false)
+    }
+
+    /// The next step of a rotation; whether it was taken: not while that would
+    /// be too early.
+    pub(crate) async fn rotate(&mut self, kind: Rotated) -> bool {
         match self.rotations.0.get(&kind) {
             None => {
                 let new = self.edge_keys.of(kind)[0] + 1;
@@ -61,9 +77,9 @@ impl World {
                 self.backup = None;
                 self.rotations.0.remove(&kind);
             }
-            Some(Phase::Read | Phase::Used(_)) => {}
+            Some(Phase::Read | Phase::Used(_)) => return false,
         }
-        Ok(())
+        true
     }
 
     /// The database is from before: what was sealed anew since is not.

@@ -5,6 +5,7 @@
 use crate::clock::{DAY, HOUR, MINUTE, SECOND, Time};
 use crate::view::{Fault, Location};
 use latchkey_tests::soak::dice::Dice;
+use std::collections::BTreeSet;
 
 pub(crate) const LOCATIONS: usize = 3;
 
@@ -55,6 +56,8 @@ pub(crate) enum Action {
     /// And so long until the control plane starts again.
     Restore(Time),
     Rotate(Rotated),
+    /// From its first step to its last.
+    RotateWholly(Rotated),
     /// Plots of several: see [`crate::plots`].
     CompactUnseen(Pick),
     RestoreUnseen(Pick),
@@ -71,6 +74,23 @@ pub(crate) enum Action {
     Deploy,
 }
 
+const ROTATED: [Rotated; 3] = [Rotated::Signing, Rotated::Tag, Rotated::Credential];
+/// In [`each`], between two: everything settles, and faults end.
+const BETWEEN: Time = 5 * MINUTE;
+/// Chance has by then brought about everything that it can.
+const SAMPLE: usize = 50_000;
+
+impl Action {
+    /// What it does, whomever it concerns and however long it takes.
+    pub(crate) fn kind(self) -> String {
+        let text = format!("{self:?}");
+        match self {
+            Self::Rotate(_) | Self::RotateWholly(_) => text,
+            _ => text.split('(').next().unwrap().to_owned(),
+        }
+    }
+}
+
 /// A step, and where the requests after it get their chance from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
@@ -82,10 +102,55 @@ pub(crate) fn steps(dice: &mut Dice, count: usize) -> Vec<Step> {
     (0..count).map(|_| Step { action: action(dice), requests: dice.roll() }).collect()
 }
 
+/// All kinds that chance may bring about.
+pub(crate) fn kinds() -> BTreeSet<String> {
+    steps(&mut Dice::new(0), SAMPLE).into_iter().map(|step| step.action.kind()).collect()
+}
+
+/// A history in which each kind of step is done once, and nothing hinders it.
+pub(crate) fn each(dice: &mut Dice) -> Vec<Step> {
+    let rotations = ROTATED.into_iter().flat_map(|of| [Action::RotateWholly(of), Action::Rotate(of)]);
+    let all = [
+        Action::CreateProject,
+        Action::CreateToken(0, Life::For(2 * BETWEEN)),
+        Action::ChangeExpiry(0, Life::For(DAY)),
+        Action::ChangeKey(0),
+        Action::MoveProvider,
+        Action::Rebuild,
+        // So that there is something new to make.
+        Action::CreateToken(0, Life::Forever),
+        Action::RebuildSlowly(MINUTE),
+        Action::Flood(Life::For(MINUTE)),
+        Action::CompactUnseen(0),
+        Action::KillInWrite,
+        Action::KillAndLandLate,
+        Action::Kill(MINUTE),
+        Action::BackUp,
+        Action::Revoke(0),
+        Action::Restore(3 * MINUTE),
+        Action::RestoreUnseen(0),
+        Action::RestoreOver,
+        Action::Revoke(0),
+        Action::WipeKv,
+        Action::BreakControl(MINUTE),
+        Action::BreakEdge(0, Fault::Fail, MINUTE),
+        Action::ForgetCopies(0),
+        Action::Evict(0),
+        Action::Deploy,
+        Action::RemoveKey(0),
+        Action::RevokeAll(1),
+        Action::Activate(1, false),
+        Action::Outage(DAY + HOUR, true),
+    ];
+    let spaced = all.into_iter().chain(rotations).flat_map(|action| [action, Action::Pass(BETWEEN)]);
+    spaced.map(|action| Step { action, requests: dice.roll() }).collect()
+}
+
 fn action(dice: &mut Dice) -> Action {
     let pick = usize::try_from(dice.roll() >> 32).unwrap();
     match dice.below(1000) {
-        0..322 => Action::Pass(time(dice)),
+        0..319 => Action::Pass(time(dice)),
+        319..322 => Action::RotateWholly(ROTATED[dice.below(3)]),
         322..330 => Action::CompactUnseen(pick),
         330..335 => Action::RestoreUnseen(pick),
         335..340 => Action::RestoreOver,
@@ -107,7 +172,7 @@ fn action(dice: &mut Dice) -> Action {
         795..805 => Action::KillAndLandLate,
         805..820 => Action::BackUp,
         820..835 => Action::Restore([0, MINUTE, 3 * MINUTE, HOUR][dice.below(4)]),
-        835..855 => Action::Rotate([Rotated::Signing, Rotated::Tag, Rotated::Credential][dice.below(3)]),
+        835..855 => Action::Rotate(ROTATED[dice.below(3)]),
         855..863 => Action::WipeKv,
         863..885 => Action::BreakControl(fault_time(dice)),
         885..935 => Action::BreakEdge(dice.below(LOCATIONS), fault(dice), fault_time(dice)),

@@ -100,9 +100,10 @@ impl World {
     }
 
     /// It is killed, and starts again so much later.
-    pub(crate) async fn kill(&mut self, ms: Time) {
-        self.control.kill().await;
+    pub(crate) async fn kill(&mut self, ms: Time) -> bool {
+        let was_running = self.control.kill().await;
         self.due = clock::now() + ms;
+        was_running
     }
 
     /// After each thing that was done: no two at the same time.
