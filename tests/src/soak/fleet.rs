@@ -45,6 +45,11 @@ impl Fleet {
         assert!(end.await.unwrap().success());
     }
 
+    /// Its resident memory in bytes.
+    pub fn resident(&self, at: usize) -> u64 {
+        self.member(at).as_mut().unwrap().process().resident()
+    }
+
     /// `STOP` or `CONT`
     pub fn signal(&self, at: usize, name: &str) {
         self.member(at).as_mut().unwrap().process().signal(name);

@@ -19,6 +19,10 @@ const CONNECTIONS: usize = 16;
 const FRESH_ONE_IN: usize = 10;
 /// Of requests with valid tokens that are in use, at least so many need no read of their shard.
 const LEAST_HITS: f64 = 0.75;
+/// So many projects' slices fit into an isolate's memory, with ten credentials each.
+const PROJECTS_THAT_FIT: u32 = 6_000;
+/// Where more are in use, at most so many of the requests read a slice.
+const MOST_SLICES: f64 = 0.4;
 /// Of the process: on a machine of its own V8 collects late, and settles at about 430 MB.
 const MAX_RESIDENT: u64 = 600_000_000;
 
@@ -85,6 +89,8 @@ pub async fn run(plan: Plan, mut dice: Dice) -> Report {
     );
     assert_eq!(unknown.slices, 0, "and no project: {unknown}");
     assert_eq!(second.shards, 0, "what was in use is still in memory: {second}");
+    let most_slices = if plan.projects > PROJECTS_THAT_FIT { MOST_SLICES } else { 0.0 };
+    assert!(share(second.slices, second.requests) <= most_slices, "nor are most projects: {second}");
     let phases = vec![first, forged, unknown, second];
     let report = Report { plan, began: scale.began, phases };
     for Phase { memory, .. } in &report.phases {
@@ -160,13 +166,24 @@ async fn phase(
 
 impl Report {
     /// Of all requests with valid tokens, those that needed no read of a shard.
-    #[expect(clippy::cast_precision_loss, reason = "a figure to tell")]
     fn hit_rate(&self) -> f64 {
-        let valid = || self.phases.iter().filter(|phase| phase.what.starts_with("valid"));
-        let reads: usize = valid().map(|phase| phase.shards).sum();
-        let requests: usize = valid().map(|phase| phase.requests).sum();
-        1.0 - reads as f64 / requests as f64
+        self.rate_without(|phase| phase.shards)
     }
+
+    /// And those that needed no read at all, if none needed two.
+    fn rate_without_reads(&self) -> f64 {
+        self.rate_without(|phase| phase.all)
+    }
+
+    fn rate_without(&self, reads: impl Fn(&Phase) -> usize) -> f64 {
+        let valid = || self.phases.iter().filter(|phase| phase.what.starts_with("valid"));
+        1.0 - share(valid().map(reads).sum(), valid().map(|phase| phase.requests).sum())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a figure to tell")]
+fn share(part: usize, whole: usize) -> f64 {
+    part as f64 / whole as f64
 }
 
 impl fmt::Display for Report {
@@ -175,10 +192,12 @@ impl fmt::Display for Report {
         write!(
             f,
             "{tokens} tokens in {projects} projects with {credentials} credentials each, {live} tokens in use, \
-             {database:?} (filled in {:.0?}, published in {:.0?}); hit rate of tokens {:.1} %",
+             {database:?} (filled in {:.0?}, published in {:.0?}); hit rate of tokens {:.1} %; \
+             at least {:.1} % of requests with valid tokens needed no read",
             self.began.0,
             self.began.1,
             self.hit_rate() * 100.0,
+            self.rate_without_reads() * 100.0,
         )?;
         self.phases.iter().try_for_each(|phase| write!(f, "\n    {phase}"))
     }

@@ -40,6 +40,8 @@ pub struct Plan {
     pub changes: usize,
     pub kills: usize,
     pub clients: usize,
+    /// So many compactions must have come into use meanwhile.
+    pub bases: usize,
 }
 
 /// What happened.
@@ -97,6 +99,14 @@ pub async fn run(plan: Plan, mut dice: Dice) -> Report {
     for ledger in &ledgers {
         tally += ledger.tally;
     }
+    assert!(
+        2 * tally.acknowledged > tally.made,
+        "of {} changes {} succeeded",
+        tally.made,
+        tally.acknowledged
+    );
+    let Seen { manifests, bases, .. } = seen;
+    assert!(manifests > 0 && bases >= plan.bases, "{manifests} manifests and {bases} bases were seen");
     let publications = rig.kv.writes(Side::Rest, MANIFEST_KEY);
     Report { tally, kills, faults, rebuilds, seen, publications, asked, took: started.elapsed() }
 }

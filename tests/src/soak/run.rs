@@ -140,7 +140,7 @@ pub async fn run(test: &Test) -> bool {
 
 async fn killed(database: Database) -> String {
     let changes = number("SOAK_CHANGES", CHANGES);
-    let plan = Plan { database, changes, kills: changes / CHANGES_A_KILL, clients: CLIENTS };
+    let plan = Plan { database, changes, kills: changes / CHANGES_A_KILL, clients: CLIENTS, bases: 2 };
     kill::run(plan, Dice::of_environment()).await.to_string()
 }
 

@@ -70,14 +70,16 @@ impl Scale {
 
     pub async fn memory(&self) -> Memory {
         let isolate = inside(self.edge.worker()).await;
-        Memory { resident: self.edge.worker().process().resident(), isolate }
+        let resident = self.edge.worker().process().resident();
+        Memory { resident, control_plane: self.rig.fleet.resident(0), isolate }
     }
 }
 
-/// Of the isolate, in its own words, and of the process it is in.
+/// Of the isolate, in its own words, of the process it is in, and of the control plane.
 #[derive(Clone, Debug)]
 pub struct Memory {
     pub resident: u64,
+    pub control_plane: u64,
     isolate: Value,
 }
 
@@ -98,12 +100,13 @@ impl fmt::Display for Memory {
         let held = |kind| self.number(&format!("/stats/objects/{kind}/count"));
         write!(
             f,
-            "isolate {} MB ({} shards, {} slices, {} records), process {} MB",
+            "isolate {} MB ({} shards, {} slices, {} records), process {} MB, control plane {} MB",
             self.bytes() / 1_000_000,
             held("shards"),
             held("slices"),
             held("records"),
             self.resident / 1_000_000,
+            self.control_plane / 1_000_000,
         )
     }
 }

@@ -18,9 +18,11 @@ use tokio::time::{MissedTickBehavior, interval};
 const BETWEEN_CHANGES: Duration = Duration::from_secs(1);
 /// Of the warm-up.
 const CONNECTIONS: usize = 16;
-/// After the warm-up the isolate may take so much more, and its process so much.
+/// After the warm-up the isolate may take so much more, its process so much, and
+/// the control plane, which reads and makes everything anew meanwhile, so much.
 const MAX_GROWTH: u64 = 8 * 1024 * 1024;
 const MAX_RESIDENT_GROWTH: u64 = 48 * 1024 * 1024;
+const MAX_CONTROL_PLANE_GROWTH: u64 = 64 * 1024 * 1024;
 
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
@@ -74,6 +76,7 @@ pub async fn run(plan: Plan, dice: Dice) -> Report {
     changer.make(plan.changes / 2, &mut seen).await;
     let middle = scale.memory().await;
     tokio::join!(rebuild(&scale), changer.make(plan.changes / 2, &mut seen));
+    seen.look(&scale);
     let during = pulse.take();
     let end = scale.memory().await;
     tokio::time::sleep(quiet).await;
@@ -117,6 +120,14 @@ struct Seen {
     bases: HashSet<Option<Hash>>,
 }
 
+impl Seen {
+    fn look(&mut self, scale: &Scale) {
+        let manifest = scale.manifest();
+        self.versions.insert(manifest.version);
+        self.bases.insert(manifest.base.map(|base| base.index));
+    }
+}
+
 /// Who makes changes of every kind that the edge must learn of.
 #[derive(Debug)]
 struct Changer<'a> {
@@ -135,9 +146,7 @@ impl Changer<'_> {
         for _ in 0..lasting.as_secs() {
             ticks.tick().await;
             self.one().await;
-            let manifest = self.scale.manifest();
-            seen.versions.insert(manifest.version);
-            seen.bases.insert(manifest.base.map(|base| base.index));
+            seen.look(self.scale);
         }
     }
 
@@ -203,8 +212,11 @@ impl Report {
         assert!(self.bases > 1, "no compaction while changes were made: {self}");
         assert!(end.bytes() <= start.bytes() + MAX_GROWTH && end.bytes() < MAX_MEMORY, "{self}");
         assert!(end.resident <= start.resident + MAX_RESIDENT_GROWTH, "{self}");
+        assert!(end.control_plane <= start.control_plane + MAX_CONTROL_PLANE_GROWTH, "{self}");
         let [before, after] = self.quiet;
         if let Some(slower) = plan.slower {
+            // Else the machine had other work, and what is measured says nothing.
+            assert!(before.abs_diff(after) <= slower, "{self}");
             assert!(self.changing <= before.max(after) + slower, "{self}");
         }
     }

@@ -18,6 +18,6 @@ async fn killed_in_a_loop_nothing_acknowledged_is_lost_on_postgresql() {
 }
 
 async fn check(database: Database) {
-    let plan = Plan { database, changes: CHANGES, kills: KILLS, clients: CLIENTS };
+    let plan = Plan { database, changes: CHANGES, kills: KILLS, clients: CLIENTS, bases: 0 };
     eprintln!("{}", run(plan, Dice::of_environment()).await);
 }
