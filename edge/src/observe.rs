@@ -118,6 +118,18 @@ impl Observer {
         }
     }
 
+    /// The answer ended as HTTP ends bodies, and was not read so far: what is wrong
+    /// with it was told before, or is not known.
+    pub fn end_unseen(self) -> Observed {
+        let is_wrong = matches!(self.mark(), Some(Mark::Failed | Mark::Malformed));
+        let observed = self.end(End::Clean);
+        if is_wrong {
+            return observed;
+        }
+        let completion = Completion::Complete;
+        Observed { completion, error_code: None, error_frame: None, must_abort: false, ..observed }
+    }
+
     fn mark(&self) -> Option<Mark> {
         match self.body.mark() {
             Some(Mark::Failed) if self.is_error => Some(Mark::Whole),

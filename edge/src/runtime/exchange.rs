@@ -211,8 +211,10 @@ impl Exchange {
 
     fn ended(mut self, how: u8, mut passed: Passed) -> Ended {
         let (end, now) = (end(how), Date::now().as_millis());
-        // Of an answer that was not read to its end, it cannot be said whether it is whole.
-        let observed = self.observer.filter(|_| how != UNSEEN).map(|observer| observer.end(end));
+        let observed = self.observer.map(|observer| match how {
+            UNSEEN => observer.end_unseen(),
+            _ => observer.end(end),
+        });
         let ending = match &observed {
             None => Ending::AsItCame,
             Some(observed) if observed.must_abort => Ending::Abort,

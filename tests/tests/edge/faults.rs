@@ -87,12 +87,16 @@ const CASES: [Case; 30] = {
 };
 
 async fn start(stream_usage: StreamUsage) -> EdgeStack {
+    start_with(stream_usage, Timeouts { first_byte_ms: 3_000, idle_ms: 700, total_ms: 4_000 }).await
+}
+
+async fn start_with(stream_usage: StreamUsage, timeouts: Timeouts) -> EdgeStack {
     let stack = EdgeStack::empty(60_000).await;
     let mut manifest = stack.manifest(1);
     manifest.delta.projects[0].stream_usage = stream_usage;
     let mut providers = stack.providers();
     for provider in &mut providers.providers {
-        provider.timeouts = Timeouts { first_byte_ms: 3_000, idle_ms: 700, total_ms: 4_000 };
+        provider.timeouts = timeouts;
     }
     let timeless = fixture::manifest(1, Vec::new(), Vec::new(), providers);
     manifest.delta.providers = timeless.delta.providers;
@@ -118,6 +122,44 @@ async fn look(edge: &EdgeStack, case: &Case) -> (Saw, String) {
     let last = text.trim_end().rsplit("\n\n").next().unwrap();
     let is_error = last.contains("\"error\"");
     (if is_error { Saw::ErrorFrame } else { Saw::Whole }, id)
+}
+
+/// Longer than what is looked at.
+#[tokio::test]
+async fn a_stream_of_forty_megabytes_is_told_for_what_it_is() {
+    let timeouts = Timeouts { first_byte_ms: 10_000, idle_ms: 10_000, total_ms: 120_000 };
+    let edge = start_with(StreamUsage::Ask, timeouts).await;
+    for (options, whole) in [("chunks=150000,pace=0", true), ("chunks=150000,pace=0,fault=cut:145000", false)]
+    {
+        let request = edge.chat(&format!("gpt-example+{options}"), STREAM);
+        let mut response = request.send().await.unwrap();
+        let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+        let mut passed = 0;
+        let is_whole = loop {
+            match response.chunk().await {
+                Ok(Some(piece)) => passed += piece.len() as u64,
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        let event = edge.events.of(&id).await;
+        let completion = if whole { Completion::Complete } else { Completion::Truncated };
+        assert_eq!((is_whole, event.completion), (whole, completion), "{options}: {passed} bytes, {event:?}");
+        assert_eq!((event.usage, event.usage_source), (Usage::default(), UsageSource::None));
+        assert_eq!(event.model.as_deref(), Some("gpt-example"));
+        // Of what was looked at, and nothing of its form.
+        assert!((100_000..2_000_000).contains(&event.text_bytes_out.unwrap()), "{event:?}");
+        assert!(passed > 40_000_000, "{passed}");
+    }
+}
+
+/// A look at a stream comes twice at least in the time that it may be silent.
+#[tokio::test]
+async fn a_stream_that_flows_is_not_taken_for_silent() {
+    let timeouts = Timeouts { first_byte_ms: 3_000, idle_ms: 400, total_ms: 60_000 };
+    let edge = start_with(StreamUsage::Ask, timeouts).await;
+    let whole = case("chunks=150,pace=20", STREAM, Saw::Whole, Completion::Complete, None, true);
+    assert_eq!(look(&edge, &whole).await.0, Saw::Whole);
 }
 
 #[tokio::test]

@@ -114,7 +114,7 @@ class Exchange {
     this.wakeAt = Infinity;
     this.timer = undefined;
     this.look = undefined;
-    this.lookEvery = FIRST_LOOK_MS;
+    this.lookEvery = Math.min(FIRST_LOOK_MS, idleMs / 2);
     if (id !== 0) {
       request.signal.addEventListener("abort", () => this.stop(LEFT));
       if (request.signal.aborted) this.stop(LEFT);
@@ -280,7 +280,9 @@ class Exchange {
         isShort = value.byteLength < PIECE;
         buffer = new Uint8Array(value.buffer);
         if (this.bytesOut > MAX_SEEN) {
-          this.isUnseen = isWhole = true;
+          this.isUnseen = true;
+          this.look = undefined;
+          this.silence = Infinity;
           await reader.cancel();
           return;
         }
@@ -288,7 +290,8 @@ class Exchange {
     };
     const readOn = () => read().catch(() => { isWhole = false; });
     this.look = () => {
-      this.lookEvery = seen < MUCH ? Math.min(2 * this.lookEvery, LAST_LOOK_MS) : FIRST_LOOK_MS;
+      // Twice at least in the time that the upstream may be silent.
+      this.lookEvery = Math.min(seen < MUCH ? 2 * this.lookEvery : FIRST_LOOK_MS, LAST_LOOK_MS, this.idleMs / 2);
       seen = 0;
       if (isWhole === undefined) reading ??= readOn().finally(() => { reading = undefined; });
     };
@@ -300,12 +303,14 @@ class Exchange {
     isLast = true;
     const rest = (async () => {
       await reading;
-      if (isWhole === undefined) await readOn();
+      if (isWhole === undefined && !this.isUnseen) await readOn();
     })();
     // If it is not the upstream that broke, then it is the client that left,
     // and the upstream may go on for long.
     if (how === CUT) await Promise.race([rest, sleep(GRACE_MS)]);
-    if (how === CUT && isWhole !== false) this.stop(LEFT);
+    // Of what is not looked at one cannot tell; of a client that left one hears soon.
+    if (how === CUT && this.isUnseen) await Promise.race([this.stopped, sleep(GRACE_MS)]);
+    else if (how === CUT && isWhole !== false) this.stop(LEFT);
     await rest;
     if (isWhole === false) how = CUT;
     await this.finish(writable, how);
@@ -340,7 +345,7 @@ class Exchange {
     const rest = this.end(how === CLEAN && this.isUnseen ? UNSEEN : how);
     try {
       const writer = writable.getWriter();
-      const isAppended = rest?.byteLength > 0 && !this.isLengthKept;
+      const isAppended = rest?.byteLength > 0 && !this.isLengthKept && !this.isUnseen;
       if (isAppended) await writer.write(rest);
       if (rest === undefined ? how === CLEAN : isAppended || rest.byteLength === 0) await writer.close();
       else await writer.abort(new Error(BROKEN));
