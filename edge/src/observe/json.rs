@@ -7,7 +7,7 @@
 mod complete;
 mod string;
 
-use string::{Escape, Text};
+use string::{Escape, Keep, Text};
 
 /// As `serde_json`; what is deeper is not read any more.
 const MAX_DEPTH: u8 = 127;
@@ -25,6 +25,8 @@ pub(crate) struct Want<T: 'static> {
     /// Of a string, only how long it is.
     is_length: bool,
     inner: &'static [Want<T>],
+    /// Which slots the keys inside take.
+    slots: u64,
 }
 
 /// The key that stands for every element of an array.
@@ -98,31 +100,52 @@ pub(crate) struct Scanner<T: 'static> {
 
 impl<T: Copy + 'static> Want<T> {
     pub(crate) const fn value(key: &'static str, tag: T) -> Self {
-        Self { key, tag: Some(tag), is_length: false, inner: &[] }
+        Self { key, tag: Some(tag), is_length: false, inner: &[], slots: 0 }
     }
 
     /// Of a string, only its length is reported.
     pub(crate) const fn length(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
-        Self { key, tag: Some(tag), is_length: true, inner }
+        Self { key, tag: Some(tag), is_length: true, inner, slots: Self::slots(inner) }
     }
 
     pub(crate) const fn inside(key: &'static str, inner: &'static [Self]) -> Self {
-        Self { key, tag: None, is_length: false, inner }
+        Self { key, tag: None, is_length: false, inner, slots: Self::slots(inner) }
     }
 
     /// Reported itself, too: that it begins and ends, or what it is instead.
     pub(crate) const fn both(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
-        Self { key, tag: Some(tag), is_length: false, inner }
+        Self { key, tag: Some(tag), is_length: false, inner, slots: Self::slots(inner) }
+    }
+
+    const fn slots(inner: &[Self]) -> u64 {
+        let (mut slots, mut at) = (0, 0);
+        while at < inner.len() {
+            slots |= slot(inner[at].key.as_bytes());
+            at += 1;
+        }
+        slots
     }
 
     #[inline]
     fn find(&'static self, key: &[u8]) -> Option<&'static Self> {
         // Most keys are none of them, and differ at once.
+        if self.slots & slot(key) == 0 {
+            return None;
+        }
         let (length, first, last) = (key.len(), key.first(), key.last());
         self.inner.iter().find(|want| {
             let wanted = want.key.as_bytes();
             wanted.len() == length && wanted.first() == first && wanted.last() == last && wanted == key
         })
+    }
+}
+
+/// One bit of 64, by length and first byte.
+#[inline]
+const fn slot(key: &[u8]) -> u64 {
+    match key {
+        [first, ..] => 1 << ((key.len() * 7 + *first as usize) % 64),
+        [] => 1,
     }
 }
 
@@ -210,7 +233,7 @@ impl<T: Copy + 'static> Scanner<T> {
                 b'{' | b'[' if self.takes_value() => self.open(byte == b'{', self.position(at - 1), found),
                 b'}' | b']' if self.takes_end(byte == b'}') => self.close(self.position(at - 1), found),
                 b'-' | b'0'..=b'9' if self.takes_value() => {
-                    self.text.begin(self.is_value_wanted());
+                    self.text.begin(self.kept_of_value());
                     self.token = Token::Number;
                     at = self.number(bytes, at - 1, found);
                 }
@@ -239,9 +262,10 @@ impl<T: Copy + 'static> Scanner<T> {
         from: usize,
         found: &mut impl FnMut(T, Value<'_>, u64),
     ) -> usize {
-        let is_kept = match self.expect {
-            Expect::Key | Expect::KeyOrEnd => self.container().is_some(),
-            Expect::Value | Expect::ElementOrEnd => self.is_value_wanted(),
+        let keep = match self.expect {
+            Expect::Key | Expect::KeyOrEnd if self.container().is_some() => Keep::All,
+            Expect::Key | Expect::KeyOrEnd => Keep::Nothing,
+            Expect::Value | Expect::ElementOrEnd => self.kept_of_value(),
             Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken | Expect::TooDeep => {
                 self.expect = Expect::Broken;
                 return from;
@@ -255,7 +279,7 @@ impl<T: Copy + 'static> Scanner<T> {
             self.end_string(text, text.len() as u64, end, found);
             return end;
         }
-        self.text.begin(is_kept);
+        self.text.begin(keep);
         self.token = Token::String;
         self.string(bytes, from, found)
     }
@@ -268,8 +292,13 @@ impl<T: Copy + 'static> Scanner<T> {
             return bytes.len();
         };
         self.token = Token::None;
-        let text = std::mem::take(&mut self.text);
-        self.end_string(text.kept(), text.whole_length, end, found);
+        let length = self.text.whole_length;
+        if self.text.is_kept() {
+            let text = std::mem::take(&mut self.text);
+            self.end_string(text.kept(), length, end, found);
+        } else {
+            self.end_string(&[], length, end, found);
+        }
         end
     }
 
@@ -413,8 +442,12 @@ impl<T: Copy + 'static> Scanner<T> {
         }
     }
 
-    fn is_value_wanted(&self) -> bool {
-        self.wanted().is_some_and(|want| want.tag.is_some())
+    fn kept_of_value(&self) -> Keep {
+        match self.wanted() {
+            Some(Want { tag: Some(_), is_length: true, .. }) => Keep::Length,
+            Some(Want { tag: Some(_), .. }) => Keep::All,
+            _ => Keep::Nothing,
+        }
     }
 
     fn position(&self, at: usize) -> u64 {

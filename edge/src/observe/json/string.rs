@@ -9,10 +9,19 @@ pub(super) struct Text {
     length: usize,
     /// Of all of it, in bytes, what is not kept included.
     pub(super) whole_length: u64,
-    is_kept: bool,
+    keep: Keep,
     pub(super) escape: Escape,
     /// The first half of a character that is escaped as two.
     high: Option<u16>,
+}
+
+/// What is kept of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Keep {
+    Nothing,
+    /// How long it is.
+    Length,
+    All,
 }
 
 /// Where in an escape sequence it is.
@@ -33,7 +42,7 @@ impl Default for Text {
             kept: [0; MAX_KEPT],
             length: 0,
             whole_length: 0,
-            is_kept: false,
+            keep: Keep::Nothing,
             escape: Escape::None,
             high: None,
         }
@@ -41,10 +50,10 @@ impl Default for Text {
 }
 
 impl Text {
-    pub(super) fn begin(&mut self, is_kept: bool) {
+    pub(super) fn begin(&mut self, keep: Keep) {
         self.length = 0;
         self.whole_length = 0;
-        self.is_kept = is_kept;
+        self.keep = keep;
         self.escape = Escape::None;
         self.high = None;
     }
@@ -53,11 +62,19 @@ impl Text {
         self.kept.get(..self.length).unwrap_or_default()
     }
 
+    pub(super) fn is_kept(&self) -> bool {
+        self.keep == Keep::All
+    }
+
+    #[inline]
     pub(super) fn keep(&mut self, bytes: &[u8]) {
-        if !self.is_kept {
-            return;
-        }
         self.whole_length = self.whole_length.saturating_add(bytes.len() as u64);
+        if self.keep == Keep::All {
+            self.copy(bytes);
+        }
+    }
+
+    fn copy(&mut self, bytes: &[u8]) {
         let end = self.length.saturating_add(bytes.len()).min(MAX_KEPT);
         let length = end - self.length;
         if let (Some(place), Some(bytes)) = (self.kept.get_mut(self.length..end), bytes.get(..length)) {
@@ -77,7 +94,7 @@ impl Text {
             let rest = bytes.get(at..)?;
             let length = plain(rest);
             let (text, rest) = rest.split_at(length);
-            if self.is_kept && !text.is_empty() {
+            if self.keep != Keep::Nothing && !text.is_empty() {
                 self.end_pair();
                 self.keep(text);
             }
