@@ -49,7 +49,8 @@ export function install(asked, answered, piece, ended) {
 // Method, URL, then the name and value of each header, a line each.
 export function head(request) {
   let text = request.method + "\n" + request.url + "\n";
-  for (const [name, value] of request.headers) text += name + "\n" + value + "\n";
+  // Half the price of an iterator.
+  request.headers.forEach((value, name) => { text += name + "\n" + value + "\n"; });
   return text;
 }
 
@@ -123,15 +124,17 @@ class Exchange {
 
   async ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead) {
     this.bytesIn = Math.max(length, 0);
+    const options = { redirect: "manual", signal: this.abort.signal };
+    // Where the body has been read, a request of its own would only be one more to make.
     const outgoing = isBodyRead
-      ? await this.withBodyRead(request, url)
+      ? Object.assign(options, await this.withBodyRead(request))
       : request.body === null || (length >= 0 && length <= SMALL_BODY)
         // The client's request is cloned as a whole; its headers are then edited.
         ? new Request(url, request)
         : this.withUpload(request, url, length, maxBody);
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
-    const answered = fetch(outgoing, { redirect: "manual", signal: this.abort.signal });
+    const answered = fetch(isBodyRead ? url : outgoing, options);
     const { upload } = this;
     // What a client takes to send a large body is not the upstream's silence.
     if (upload === undefined) this.expect(firstByteMs);
@@ -147,13 +150,13 @@ class Exchange {
     return upstream;
   }
 
-  async withBodyRead(request, url) {
+  async withBodyRead(request) {
     const body = new Uint8Array(await request.arrayBuffer());
     this.bytesIn = body.byteLength;
     const changed = rust.asked(this.id, body);
-    const outgoing = new Request(url, { method: request.method, headers: request.headers, body: changed ?? body });
-    if (changed !== undefined) outgoing.headers.delete("content-length");
-    return outgoing;
+    const headers = new Headers(request.headers);
+    if (changed !== undefined) headers.delete("content-length");
+    return { method: request.method, headers, body: changed ?? body };
   }
 
   withUpload(request, url, length, maxBody) {
