@@ -36,6 +36,7 @@ check: tools node_modules/.package-lock.json ## format, lints, dependency policy
 
 bench: build sdk servers ## the benchmarks, each beside its floor or peer
 	cargo build --locked --profile edge --target wasm32-unknown-unknown -p latchkey-lookup
+	scripts/build-edge.sh tests/relay
 	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the worker into edge/build with the tools that scripts/tools.sh and `npm ci` installed.
+# Builds the worker into edge/build, or that of another FOLDER into FOLDER/build, with the tools that scripts/tools.sh and `npm ci` installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,5 +11,5 @@ export WASM_BINDGEN_BIN="$tools/wasm-bindgen-cli-$wasm_bindgen/bin/wasm-bindgen"
 export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
 export WASM_OPT_BIN="$PWD/node_modules/.bin/wasm-opt"
 
-cd edge
-exec "$tools/worker-build-0.8.7/bin/worker-build" --profile edge "$@"
+cd "${1:-edge}"
+exec "$tools/worker-build-0.8.7/bin/worker-build" --profile edge

@@ -48,9 +48,14 @@ pub struct Worker {
 impl Worker {
     /// The edge as `make build` left it.
     pub fn edge(kv: SocketAddr, variables: Vec<(&'static str, String)>) -> Self {
-        let build = root().join("edge/build");
+        Self { kv: Some(kv), ..Self::built(&root().join("edge"), variables) }
+    }
+
+    /// A worker in Rust, as `scripts/build-edge.sh` left it.
+    pub fn built(folder: &Path, variables: Vec<(&'static str, String)>) -> Self {
+        let build = folder.join("build");
         let modules = vec![(build.join("index.js"), "esModule"), (build.join("index_bg.wasm"), "wasm")];
-        Self { modules, variables, kv: Some(kv), cache: None, queue: None, core: None }
+        Self { modules, variables, kv: None, cache: None, queue: None, core: None }
     }
 
     /// A worker of one JavaScript file.

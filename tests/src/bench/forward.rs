@@ -6,10 +6,14 @@ use super::rig::Rig;
 use crate::crowd::Crowd;
 use crate::process::Process;
 use crate::soak::dice::Dice;
+use crate::workerd::Workerd;
+use shared::snapshot::config::StreamUsage;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 16;
 const ROUNDS: usize = 5;
+
+const STREAM: &str = "gpt-example+chunks=200,pace=0";
 
 const MANY: u64 = 10_000_000;
 const LIVE: u64 = 10_000;
@@ -20,7 +24,9 @@ const PROJECTS: u32 = 1_000;
 const MANY_ROUNDS: usize = 15;
 
 pub async fn plain(rig: &Rig) -> Vec<Row> {
-    let [edge, silent, floor] = side_by_side(rig, "gpt-example+chunks=20,pace=0", false, 30_000).await;
+    let model = "gpt-example+chunks=20,pace=0";
+    let servers = [rig.edge(), rig.edge_without_events(), rig.floor()];
+    let [edge, silent, floor] = side_by_side(rig, servers, model, false, 30_000).await;
     let floor_is = "JavaScript, same header work, no check";
     vec![
         Row::ratio("CPU per forwarded request, its event made", edge, floor_is, floor, 1.7),
@@ -30,7 +36,8 @@ pub async fn plain(rig: &Rig) -> Vec<Row> {
 }
 
 pub async fn streamed(rig: &Rig) -> Vec<Row> {
-    let [edge, silent, floor] = side_by_side(rig, "gpt-example+chunks=200,pace=0", true, 3_000).await;
+    let servers = [rig.edge(), rig.edge_without_events(), rig.floor()];
+    let [edge, silent, floor] = side_by_side(rig, servers, STREAM, true, 3_000).await;
     let floor_is = "JavaScript, body untouched";
     vec![
         Row::ratio("CPU per 200-chunk streamed answer, observed", edge, floor_is, floor, 1.8),
@@ -38,11 +45,24 @@ pub async fn streamed(rig: &Rig) -> Vec<Row> {
     ]
 }
 
-/// The edge, the edge without events, and the floor: rounds in turn, so that a
-/// noisy moment meets all; the median of each.
-async fn side_by_side(rig: &Rig, model: &str, is_streamed: bool, requests: usize) -> [Duration; 3] {
-    let servers = [rig.edge(), rig.edge_without_events(), rig.floor()];
-    let mut costs = [const { Vec::new() }; 3];
+/// Where the usage that the edge asked for is taken out again, every chunk goes through Rust.
+pub async fn stripped() -> Row {
+    let rig = Rig::with(StreamUsage::AskAndStrip).await;
+    let servers = [rig.edge(), rig.relay()];
+    let [edge, relay] = side_by_side(&rig, servers, STREAM, true, 3_000).await;
+    let beside = "`Response::from_stream`, nothing checked or observed";
+    Row::ratio("CPU per 200-chunk streamed answer, usage asked for and taken out", edge, beside, relay, 1.1)
+}
+
+/// Rounds in turn, so that a noisy moment meets all; the median of each.
+async fn side_by_side<const N: usize>(
+    rig: &Rig,
+    servers: [Workerd; N],
+    model: &str,
+    is_streamed: bool,
+    requests: usize,
+) -> [Duration; N] {
+    let mut costs = [const { Vec::new() }; N];
     for _ in 0..ROUNDS {
         for (server, costs) in servers.iter().zip(&mut costs) {
             let target = rig.chat(&server.url("/openai"), model, is_streamed);

@@ -9,6 +9,7 @@ use crate::kv::KvServer;
 use crate::process::root;
 use crate::workerd::{Worker, Workerd};
 use shared::snapshot::MANIFEST_KEY;
+use shared::snapshot::config::{Project, StreamUsage};
 use std::sync::Arc;
 
 /// The core of what is measured; load and upstream run on the others.
@@ -24,12 +25,17 @@ pub struct Rig {
 
 impl Rig {
     pub async fn start() -> Self {
+        Self::with(StreamUsage::default()).await
+    }
+
+    /// One project, which wants this of its streams.
+    pub async fn with(stream_usage: StreamUsage) -> Self {
         let upstream = fixture::upstream().await;
         let kv = KvServer::start().await;
         let token = fixture::token(fixture::now(), 1);
         let providers = fixture::providers(&upstream);
         let records = vec![fixture::record(&token, 1, None, false)];
-        let project = fixture::project(1, &providers);
+        let project = Project { stream_usage, ..fixture::project(1, &providers) };
         let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
         kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
         Self { upstream, kv, events: EventServer::forgetful().await, tokens: [fixture::text(&token)].into() }
@@ -70,10 +76,19 @@ impl Rig {
         })
     }
 
+    /// In Rust, with every chunk of an answer passing through it.
+    pub fn relay(&self) -> Workerd {
+        let worker = Worker::built(&root().join("tests/relay"), self.variables());
+        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..worker })
+    }
+
+    fn variables(&self) -> Vec<(&'static str, String)> {
+        vec![("UPSTREAM", self.upstream.clone()), ("KEY", format!("Bearer {UPSTREAM_KEY}"))]
+    }
+
     pub fn floor(&self) -> Workerd {
-        let variables = vec![("UPSTREAM", self.upstream.clone()), ("KEY", format!("Bearer {UPSTREAM_KEY}"))];
         let script = root().join("tests/bench/floor.js");
-        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..Worker::script(&script, variables) })
+        Workerd::start(&Worker { core: Some(MEASURED_CORE), ..Worker::script(&script, self.variables()) })
     }
 
     /// A chat completion at `base`; `model` may carry the example upstream's options.

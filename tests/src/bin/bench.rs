@@ -55,6 +55,7 @@ async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     }
     if wanted("stream") {
         forward::streamed(&rig).await.into_iter().for_each(|row| report.add(row));
+        report.add(forward::stripped().await);
         report.add(stream::lateness(&rig).await);
     }
     if wanted("peer") {
