@@ -3,7 +3,7 @@
 use crate::process::{Process, root};
 use crate::stack::free_port;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A local run that has said what to paste.
@@ -14,6 +14,9 @@ pub struct LocalRun {
     pub control_plane: String,
     /// The curl that it printed.
     pub curl: String,
+    /// The command that it printed for what was used.
+    usage: String,
+    home: PathBuf,
 }
 
 impl LocalRun {
@@ -46,12 +49,15 @@ impl LocalRun {
         let from = said.iter().position(|line| line.starts_with("curl "));
         let from = from.unwrap_or_else(|| panic!("no curl was printed:\n{}", said.join("\n")));
         let to = said.iter().position(|line| line.starts_with("  -d ")).unwrap();
+        let usage = said.iter().find_map(|line| line.strip_prefix("What was used: ")).unwrap().to_owned();
         std::thread::spawn(move || lines.for_each(drop));
         Self {
             process,
             edge: format!("http://127.0.0.1:{edge}"),
             control_plane: format!("http://127.0.0.1:{control_plane}"),
             curl: said[from..=to].join("\n"),
+            usage,
+            home: home.to_owned(),
         }
     }
 
@@ -65,6 +71,18 @@ impl LocalRun {
     pub fn paste(&self) -> String {
         let output =
             Command::new("bash").args(["-c", &self.curl.replace("curl -N", "curl -sSN")]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// What the command for what was used prints.
+    pub fn used(&self) -> String {
+        let (_, port) = self.control_plane.rsplit_once(':').unwrap();
+        let mut command = Command::new("bash");
+        command.args(["-c", &self.usage]).current_dir(root());
+        // As whoever chose them has them set.
+        let output =
+            command.env("LATCHKEY_HOME", &self.home).env("CONTROL_PLANE_PORT", port).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }

@@ -100,6 +100,10 @@ fn tell(groups: &[Value], status: &Value) {
     for (field, what) in [
         ("waiting_batches", "batches wait to be counted"),
         ("missing", "events are missing: see /manage/events/gaps"),
+        (
+            "lost_in_flight",
+            "requests were under way when their isolates fell silent: see /manage/events/gaps",
+        ),
         ("set_aside", "lines were no events: see /manage/events/set-aside"),
     ] {
         if status[field].as_u64().unwrap_or(0) > 0 {

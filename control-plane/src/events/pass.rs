@@ -5,7 +5,7 @@ use super::batch;
 use super::cost::{Price, Prices};
 use super::count;
 use super::log::Entry;
-use super::tally::{Arrived, Erased, Tally};
+use super::tally::{self, Arrived, Erased, Tally};
 use crate::store::event_set_aside::{self as set_aside_table, SetAsideRow};
 use crate::store::prices::PriceRow;
 use crate::store::{
@@ -114,8 +114,13 @@ async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u6
     let mut tx = store.write().await?;
     let ids: Vec<Uuid> = chunk.iter().map(|arrived| arrived.event.id).collect();
     let new = event_ledger::insert(&mut tx, &ids, (now / DAY_MS).cast_signed()).await?;
-    let tally = tally(&mut tx, chunk, new.iter().copied().collect()).await?;
-    if !tally.events.is_empty() {
+    // Of one event that is in the chunk twice, the first counts.
+    let mut rest: HashSet<Uuid> = new.iter().copied().collect();
+    let fresh: Vec<&Arrived> = chunk.iter().filter(|arrived| rest.remove(&arrived.event.id)).collect();
+    if !fresh.is_empty() {
+        // First of all: an erasure waits for this, or is seen by what follows.
+        token_usage::add(&mut tx, &tally::uses(fresh.iter().map(|arrived| &arrived.event))).await?;
+        let tally = tally(&mut tx, &fresh).await?;
         events::insert(&mut tx, &tally.events).await?;
         if !tally.bodies.is_empty() {
             event_bodies::insert(&mut tx, &tally.bodies).await?;
@@ -123,7 +128,6 @@ async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u6
         usage::add_hourly(&mut tx, &tally.hourly).await?;
         usage::add_daily(&mut tx, &tally.daily).await?;
         event_isolates::add(&mut tx, &tally.isolates.into_values().collect::<Vec<_>>()).await?;
-        token_usage::add(&mut tx, &tally.tokens.into_values().collect::<Vec<_>>()).await?;
     }
     let duplicates = chunk.len() - new.len();
     if duplicates > 0 {
@@ -133,20 +137,13 @@ async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u6
     Ok(new.len() as u64)
 }
 
-/// Of one event that is in the chunk twice, the first counts.
-async fn tally(
-    conn: &mut Connection,
-    chunk: &[Arrived],
-    mut new: HashSet<Uuid>,
-) -> Result<Tally, store::Error> {
+async fn tally(conn: &mut Connection, fresh: &[&Arrived]) -> Result<Tally, store::Error> {
     let prices = Prices::new(prices::all(conn).await?.into_iter().map(Price::from).collect());
     let erased: Erased =
         token_usage::erased(conn).await?.into_iter().map(|(id, at)| (id, at.cast_unsigned())).collect();
     let mut tally = Tally::default();
-    for arrived in chunk {
-        if new.remove(&arrived.event.id) {
-            tally.add(arrived, &prices, &erased).map_err(|error| store::Error::Encode(error.into()))?;
-        }
+    for arrived in fresh {
+        tally.add(arrived, &prices, &erased).map_err(|error| store::Error::Encode(error.into()))?;
     }
     Ok(tally)
 }

@@ -30,7 +30,6 @@ pub(super) struct Tally {
     pub hourly: HashMap<Key, Sums>,
     pub daily: HashMap<Key, Sums>,
     pub isolates: HashMap<Uuid, IsolateRow>,
-    pub tokens: HashMap<Uuid, UseRow>,
 }
 
 /// Tokens of which events were erased, with the time up to which.
@@ -57,7 +56,6 @@ impl Tally {
         self.hourly.entry(hourly).or_default().add(&sums);
         self.daily.entry(daily).or_default().add(&sums);
         self.note_isolate(&event, arrived.received_at);
-        self.note_token(&event);
         self.bodies.extend(body_row(&mut event));
         self.events.push(row(event, cost)?);
         Ok(())
@@ -80,14 +78,6 @@ impl Tally {
         }
         isolate.received += 1;
     }
-
-    fn note_token(&mut self, event: &Event) {
-        let Some(token_id) = event.token_id else { return };
-        let nothing = UseRow { token_id, request_count: 0, last_used_at: 0 };
-        let token = self.tokens.entry(token_id).or_insert(nothing);
-        token.request_count += i64::from(event.count);
-        token.last_used_at = token.last_used_at.max(event.started_at.cast_signed());
-    }
 }
 
 impl Sums {
@@ -103,6 +93,19 @@ impl Sums {
         self.unpriced = self.unpriced.saturating_add(more.unpriced);
         self.estimated = self.estimated.saturating_add(more.estimated);
     }
+}
+
+/// How events used their tokens.
+pub(super) fn uses<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<UseRow> {
+    let mut uses: HashMap<Uuid, UseRow> = HashMap::new();
+    for event in events {
+        let Some(token_id) = event.token_id else { continue };
+        let nothing = UseRow { token_id, request_count: 0, last_used_at: 0 };
+        let token = uses.entry(token_id).or_insert(nothing);
+        token.request_count += i64::from(event.count);
+        token.last_used_at = token.last_used_at.max(event.started_at.cast_signed());
+    }
+    uses.into_values().collect()
 }
 
 /// Nano-dollars; `None`: not known. Zero only where certainly nothing was used.
