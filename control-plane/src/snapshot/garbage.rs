@@ -6,7 +6,7 @@ use super::error::PublishError;
 use super::kv::KvClient;
 use super::lease::Right;
 use crate::store::snapshot as rows;
-use crate::store::{Store, lease, unreferenced};
+use crate::store::{Store, Tx, lease, unreferenced};
 use shared::id::UnixMs;
 use std::collections::HashSet;
 
@@ -23,6 +23,18 @@ pub(super) async fn objects_in_kv(kv: &KvClient) -> Result<HashSet<String>, Publ
         present.extend(kv.keys(prefix).await?);
     }
     Ok(present)
+}
+
+/// Forgets that these were unreferenced: should they be again before a sweep
+/// sees them named, their day begins anew.
+pub(super) async fn named(tx: &mut Tx, objects: &Objects) -> Result<(), PublishError> {
+    let keys: HashSet<String> = objects.keys().collect();
+    for (key, _) in unreferenced::all(tx).await? {
+        if keys.contains(&key) {
+            unreferenced::remove(tx, &key).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Notes what is unreferenced, and deletes what has been for a day; returns

@@ -270,6 +270,7 @@ impl Publisher {
         let mut tx = self.guarded().await?;
         let id = rows::insert_base(&mut tx, &plan::to_json(content)?, &objects.to_text()?, now).await?;
         outbox::mark_included(&mut tx, id, seqs).await?;
+        garbage::named(&mut tx, objects).await?;
         if naming == Naming::AtOnce {
             rows::adopt_base(&mut tx, id).await?;
         }

@@ -22,6 +22,18 @@ async fn step(publisher: &mut ByHand, now: u64) {
     publisher.finish_work(now).await.unwrap();
 }
 
+async fn note_unreferenced(world: &World, keys: impl IntoIterator<Item = String>) {
+    let mut tx = world.store.write().await.unwrap();
+    for key in keys {
+        query("insert into snapshot_unreferenced (key, since) values ($1, 0)")
+            .bind(key)
+            .execute(&mut tx)
+            .await
+            .unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
 #[tokio::test]
 async fn what_no_base_names_is_deleted_after_a_day_and_not_before() {
     let world = World::new().await.settle(std::time::Duration::ZERO);
@@ -84,19 +96,45 @@ async fn an_object_that_is_named_again_stays() {
         step(&mut publisher, start + hour * HOUR).await;
     }
     // As if it had been unreferenced for long, and no sweep had seen it named since.
-    let mut tx = world.store.write().await.unwrap();
-    for key in world.named() {
-        query("insert into snapshot_unreferenced (key, since) values ($1, 0)")
-            .bind(key)
-            .execute(&mut tx)
-            .await
-            .unwrap();
-    }
-    tx.commit().await.unwrap();
+    note_unreferenced(&world, world.named()).await;
     for hour in 3..6 {
         step(&mut publisher, start + hour * HOUR).await;
     }
     assert!(world.is_whole());
+}
+
+/// Noted long ago, named by a base that no sweep saw, and replaced.
+#[tokio::test]
+async fn what_was_named_between_two_sweeps_has_its_day_anew() {
+    let world = World::new().await.settle(std::time::Duration::ZERO);
+    world.create_tokens(2_100).await;
+    let mut publisher = ByHand::start(world.settings(), world.store.clone()).await.unwrap();
+    let mut now = clock::now();
+    for _ in 0..3 {
+        now += HOUR;
+        step(&mut publisher, now).await;
+    }
+    let first = world.named();
+    note_unreferenced(&world, first.iter().cloned()).await;
+    world.kv.clear();
+    publisher.publish(now).await.unwrap();
+    assert!(
+        first.is_superset(&world.named()) && world.is_whole(),
+        "the same objects are named again, at once"
+    );
+
+    world.create_tokens(2_100).await;
+    for _ in 0..3 {
+        step(&mut publisher, now).await;
+    }
+    let replaced: BTreeSet<String> = first.difference(&world.named()).cloned().collect();
+    assert!(!replaced.is_empty() && world.is_whole());
+    assert!(unnamed(&world).is_superset(&replaced), "an edge may still go by it");
+    for _ in 0..26 {
+        now += HOUR;
+        step(&mut publisher, now).await;
+    }
+    assert_eq!(unnamed(&world), BTreeSet::new());
 }
 
 #[tokio::test]
@@ -105,13 +143,7 @@ async fn who_lost_the_lease_deletes_nothing() {
     let mut paused = ByHand::start(world.settings(), world.store.clone()).await.unwrap();
     paused.publish(clock::now()).await.unwrap();
     world.kv.set_raw(ORPHAN, b"");
-    let mut tx = world.store.write().await.unwrap();
-    query("insert into snapshot_unreferenced (key, since) values ($1, 0)")
-        .bind(ORPHAN)
-        .execute(&mut tx)
-        .await
-        .unwrap();
-    tx.commit().await.unwrap();
+    note_unreferenced(&world, [ORPHAN.to_owned()]).await;
 
     let running = world.another().await.start();
     eventually("the other one publishes", async || running.status().await.published_version > 0).await;
