@@ -1,5 +1,8 @@
 #!/usr/bin/env bash
-# Builds the worker into edge/build, or that of another FOLDER into FOLDER/build, with the tools that scripts/tools.sh and `npm ci` installed.
+# Builds the worker into edge/build, with the tools that scripts/tools.sh and `npm ci`
+# installed.
+#
+# usage: scripts/build-edge.sh [FOLDER]   another worker, into FOLDER/build
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -191,7 +191,7 @@ pub enum Completion {
 pub enum EventError {
     #[error("longer than {MAX_LINE_LEN} bytes")]
     TooLong,
-    #[error("not an event: {0}")]
+    #[error("not an event: {}", without_values(.0))]
     Malformed(#[from] serde_json::Error),
     #[error("version {0}, where only {VERSION} is known")]
     Version(u8),
@@ -301,6 +301,15 @@ fn is_fit(bodies: &Bodies) -> bool {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde calls")]
 fn is_false(value: &bool) -> bool {
     !value
+}
+
+/// What is wrong, without a string of the line's: it may be a body's.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    match (text.find('"'), text.rfind('"')) {
+        (Some(start), Some(end)) if start < end => format!("{}…{}", &text[..=start], &text[end..]),
+        _ => text,
+    }
 }
 
 fn one() -> u32 {
@@ -421,6 +430,14 @@ mod tests {
         assert!(!line.contains("body"));
         assert_eq!(Event::parse(line.as_bytes()).unwrap(), event);
         assert!(!format!("{:?}", super::tests::event()).contains("gpt-4o\\\""));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_values() {
+        let line =
+            event().to_line().unwrap().replace("\"status\":200", "\"status\":\"said \\\"x\\\" to her\"");
+        let told = Event::parse(line.as_bytes()).unwrap_err().to_string();
+        assert!(told.contains("invalid type: string \"…\", expected u16 at line 1"), "{told}");
     }
 
     #[test]

@@ -89,7 +89,7 @@ pub const TESTS: &[Test] = &[
     },
     Test {
         name: "fuzz",
-        takes: "40 min",
+        takes: "50 min",
         what: "every decoder on damaged input, ten minutes each; FUZZ_SECONDS changes that",
         start: || Box::pin(fuzzed()),
     },
