@@ -15,6 +15,7 @@ mod process;
 mod projects;
 mod protocol;
 mod providers;
+mod reports;
 mod service;
 mod tokens;
 mod usage;

@@ -2,6 +2,7 @@
 
 use latchkey_tests::edge::EdgeStack;
 use latchkey_tests::events::{Fault, Side};
+use latchkey_tests::process::root;
 
 const QUEUE: &str = "latchkey-events";
 const DEAD: &str = "latchkey-events-dead";
@@ -38,9 +39,43 @@ async fn what_is_not_stored_comes_again_later_each_time() {
         assert_eq!(delivered.again, [(0, 2), (1, 8), (2, 300)], "{status}");
         assert!(delivered.is_ok && delivered.acknowledged.is_empty());
     }
+    assert!(edge.events.taken(Side::ControlPlane).is_empty());
+}
+
+#[tokio::test]
+async fn dead_letters_are_tried_slowly_until_they_are_stored() {
+    let edge = EdgeStack::warm(60_000).await;
+    let texts = messages(&edge, 2).await;
+    let batch = [(1, texts[0].as_str()), (3, texts[1].as_str()), (99, texts[0].as_str())];
+    edge.events.set_fault(Side::ControlPlane, Fault::Status(503));
     let delivered = edge.workerd.deliver(DEAD, &batch).await;
     assert_eq!(delivered.again, [(0, 60), (1, 240), (2, 3_600)]);
     assert!(edge.events.taken(Side::ControlPlane).is_empty());
+    edge.events.set_fault(Side::ControlPlane, Fault::None);
+    let delivered = edge.workerd.deliver(DEAD, &batch).await;
+    assert_eq!((delivered.acknowledged, delivered.again), (vec![0, 1, 2], Vec::new()));
+    let stored = edge.events.taken(Side::ControlPlane);
+    assert_eq!(stored, [batch.map(|(_, text)| text).concat()]);
+}
+
+/// Deployed are the queues that the handler is made for.
+#[test]
+fn each_queue_has_a_consumer_and_the_first_its_dead_letters() {
+    let text = std::fs::read_to_string(root().join("wrangler.toml")).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let queues = |side: &str| config["queues"][side].as_array().unwrap().clone();
+    let [producer]: [toml::Value; 1] = queues("producers").try_into().unwrap();
+    assert_eq!((producer["binding"].as_str(), producer["queue"].as_str()), (Some("EVENTS"), Some(QUEUE)));
+    let consumers = queues("consumers");
+    let names: Vec<_> = consumers.iter().map(|consumer| consumer["queue"].as_str().unwrap()).collect();
+    assert_eq!(names, [QUEUE, DEAD]);
+    assert_eq!(consumers[0]["dead_letter_queue"].as_str(), Some(DEAD));
+    assert_eq!(consumers[1].get("dead_letter_queue"), None);
+    for consumer in &consumers {
+        // Of at most 100 KB each, so that a batch is one call below the control plane's cap.
+        assert!(consumer["max_batch_size"].as_integer().unwrap() * 100_000 < 16_000_000);
+        assert_eq!(consumer["max_retries"].as_integer(), Some(100), "the most that there can be");
+    }
 }
 
 #[tokio::test]
