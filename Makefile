@@ -40,7 +40,7 @@ bench: build sdk servers ## the benchmarks, each beside its floor or peer
 	cargo build --locked --release -p latchkey-tests --bin bench
 	target/release/bench
 
-soak: build servers ## the long fault and load tests, about two and a half hours; SOAK="NAME..." runs only those
+soak: build servers ## the long fault and load tests, about three and a half hours; SOAK="NAME..." runs only those
 	cargo build --locked --release -p latchkey-tests --bin soak -p control-plane --bin latchkey
 	target/release/soak $(SOAK)
 

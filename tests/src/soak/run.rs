@@ -1,7 +1,7 @@
 //! The table of the long tests, and how one is run.
 
 use super::dice::Dice;
-use super::events;
+use super::events::{self, Trouble, isolates};
 use super::flood;
 use super::kill::{self, Database, Plan};
 use super::several::{self, Moment};
@@ -73,13 +73,43 @@ pub const TESTS: &[Test] = &[
         name: "events-sqlite",
         takes: "10 min",
         what: "an event of each of 50,000 requests of all kinds, and their sums; SOAK_REQUESTS changes the number",
-        start: || Box::pin(told(Database::Sqlite)),
+        start: || Box::pin(told(Database::Sqlite, |_| Trouble::None)),
     },
     Test {
         name: "events-postgres",
         takes: "10 min",
         what: "the same on PostgreSQL",
-        start: || Box::pin(told(Database::Postgres)),
+        start: || Box::pin(told(Database::Postgres, |_| Trouble::None)),
+    },
+    Test {
+        name: "events-down-sqlite",
+        takes: "10 min",
+        what: "the same, and the control plane is down for five minutes; SOAK_SECONDS changes the time",
+        start: || Box::pin(told(Database::Sqlite, down)),
+    },
+    Test {
+        name: "events-down-postgres",
+        takes: "10 min",
+        what: "the same on PostgreSQL",
+        start: || Box::pin(told(Database::Postgres, down)),
+    },
+    Test {
+        name: "events-killed-sqlite",
+        takes: "10 min",
+        what: "the same, and the control plane is killed 40 times; SOAK_KILLS changes the number",
+        start: || Box::pin(told(Database::Sqlite, Trouble::Killed)),
+    },
+    Test {
+        name: "events-killed-postgres",
+        takes: "10 min",
+        what: "the same on PostgreSQL",
+        start: || Box::pin(told(Database::Postgres, Trouble::Killed)),
+    },
+    Test {
+        name: "events-isolates",
+        takes: "5 min",
+        what: "40 isolates are killed under load, and what they had is missed; SOAK_KILLS changes the number",
+        start: || Box::pin(missed()),
     },
     Test {
         name: "oracle",
@@ -110,6 +140,8 @@ const SLOWER: Duration = Duration::from_millis(5);
 /// Requests of which events are made.
 const TOLD: usize = 50_000;
 const AT_ONCE: usize = 16;
+/// Of control planes, or of isolates.
+const KILLS: usize = 40;
 /// Histories on each database.
 const CASES: usize = 200;
 /// Of each target.
@@ -160,7 +192,7 @@ async fn steady(database: Database) -> String {
         live: 2_000,
         warm_up: 30_000,
         rate: 100,
-        changes: Duration::from_secs(number("SOAK_SECONDS", SECONDS).try_into().unwrap()),
+        changes: seconds(),
         slower: Some(SLOWER),
     };
     steady::run(plan, Dice::of_environment()).await.to_string()
@@ -179,10 +211,19 @@ async fn flooded(database: Database) -> String {
     flood::run(plan, Dice::of_environment()).await.to_string()
 }
 
-async fn told(database: Database) -> String {
-    let requests = number("SOAK_REQUESTS", TOLD);
-    let plan = events::Plan { database, requests, at_once: AT_ONCE, trouble: events::Trouble::None };
+/// `trouble` is made of the number of kills.
+async fn told(database: Database, trouble: fn(usize) -> Trouble) -> String {
+    let trouble = trouble(number("SOAK_KILLS", KILLS));
+    let plan = events::Plan { database, requests: number("SOAK_REQUESTS", TOLD), at_once: AT_ONCE, trouble };
     events::run(plan, Dice::of_environment()).await.to_string()
+}
+
+fn down(_: usize) -> Trouble {
+    Trouble::Down(seconds())
+}
+
+async fn missed() -> String {
+    isolates::run(number("SOAK_KILLS", KILLS), Dice::of_environment()).await.to_string()
 }
 
 async fn compared() -> String {
@@ -201,6 +242,10 @@ async fn command(program: &str, arguments: &[&str]) -> String {
     let status = status.unwrap_or_else(|error| panic!("{program}: {error}"));
     assert!(status.success(), "{program} {}: {status}", arguments.join(" "));
     String::new()
+}
+
+fn seconds() -> Duration {
+    Duration::from_secs(number("SOAK_SECONDS", SECONDS).try_into().unwrap())
 }
 
 fn number(variable: &str, default: usize) -> usize {
