@@ -40,6 +40,8 @@ pub(crate) async fn play(api: Api, script: Script, options: Options, reply: Repl
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("7"));
             response
         }
+        // As Cloudflare answers a worker.
+        Some(Fault::Platform(status)) => (status, format!("error code: {}", status.as_u16())).into_response(),
         Some(Fault::Headers) => {
             let mut response = reply.deliver(pace, &script);
             for (name, value) in TELLTALE {

@@ -55,6 +55,8 @@ pub(crate) enum Fault {
     Silent(Duration),
     /// This status, 400 or above, as an error with `retry-after`.
     Status(StatusCode),
+    /// The same status, in the words of a platform that cannot reach the provider.
+    Platform(StatusCode),
     /// The ordinary answer with headers that a gateway must not pass on.
     Headers,
     /// So many words, then the end of the connection.
@@ -104,6 +106,7 @@ impl Script {
                 Fault::Redirect
                 | Fault::Silent(_)
                 | Fault::Status(_)
+                | Fault::Platform(_)
                 | Fault::Headers
                 | Fault::Giant
                 | Fault::Error,
@@ -163,10 +166,12 @@ impl Fault {
             ("gzip", "") => Ok(Self::Gzip),
             ("error", "") => Ok(Self::Error),
             ("silent", wait) => milliseconds(wait).map(Self::Silent),
-            ("status", code) => Self::status(code),
+            ("status", code) => status(code).map(Self::Status),
+            ("platform", code) => status(code).map(Self::Platform),
             _ => Err(format!(
-                "unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, headers, cut[:<words>], \
-                 stall[:<words>], end[:<words>], malformed[:<words>], giant, length, type, gzip or error"
+                "unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, platform:<code>, headers, \
+                 cut[:<words>], stall[:<words>], end[:<words>], malformed[:<words>], giant, length, type, gzip \
+                 or error"
             )),
         }
     }
@@ -181,18 +186,17 @@ impl Fault {
                 let wait = query.split('&').find_map(|pair| pair.strip_prefix("ms="));
                 Some(milliseconds(wait.unwrap_or("")).map(Self::Silent))
             }
-            ("status", code) => Some(Self::status(code)),
+            ("status", code) => Some(status(code).map(Self::Status)),
+            ("platform", code) => Some(status(code).map(Self::Platform)),
             _ => None,
         }
     }
+}
 
-    fn status(code: &str) -> Result<Self, String> {
-        let status = code.parse::<StatusCode>().ok();
-        match status.filter(|status| (400..600).contains(&status.as_u16())) {
-            Some(status) => Ok(Self::Status(status)),
-            None => Err(format!("fault status takes 400 to 599, not {code:?}")),
-        }
-    }
+fn status(code: &str) -> Result<StatusCode, String> {
+    let status = code.parse::<StatusCode>().ok();
+    let status = status.filter(|status| (400..600).contains(&status.as_u16()));
+    status.ok_or_else(|| format!("a status is 400 to 599, not {code:?}"))
 }
 
 fn words(count: &str) -> Result<usize, String> {
@@ -254,6 +258,7 @@ mod tests {
             "m+fault=silent",
             "m+fault=status:200",
             "m+fault=status:abc",
+            "m+fault=platform:200",
             "m+fault=cut:x",
             "m+fault=giant:3",
             "m+trickle=0",

@@ -63,6 +63,19 @@ async fn status() {
 }
 
 #[tokio::test]
+async fn platform() {
+    let upstream = Upstream::start().await;
+    for response in
+        [by_path(&upstream, "/v1/_fault/platform/522").await, by_model(&upstream, "platform:522", true).await]
+    {
+        assert_eq!(response.status().as_u16(), 522);
+        assert!(response.headers()["content-type"].to_str().unwrap().starts_with("text/plain"));
+        assert_eq!(response.text().await.unwrap(), "error code: 522");
+    }
+    assert_eq!(by_path(&upstream, "/_fault/platform/200").await.status(), 400);
+}
+
+#[tokio::test]
 async fn headers() {
     let upstream = Upstream::start().await;
     for response in [
