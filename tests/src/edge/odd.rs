@@ -1,7 +1,8 @@
 //! An upstream with answers that the example upstream does not give, below
-//! `/v1/models/`, and two that do not even speak its protocol.
+//! `/v1/models/` and `/_fault/`, and two that do not even speak its protocol.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::any;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub async fn start() -> SocketAddr {
         .route("/v1/models/204", any(async || StatusCode::NO_CONTENT))
         .route("/v1/models/304", any(async || (StatusCode::NOT_MODIFIED, [("etag", "\"1\"")])))
         .route("/v1/models/pretender", any(async || (PRETENDED, "the upstream's own")))
+        // With what it is asked with.
+        .route("/_fault/522", any(async |body: Bytes| (StatusCode::from_u16(522).unwrap(), body)))
         .route(
             "/v1/models/encoding",
             any(async |headers: HeaderMap| format!("{:?}", headers.get("accept-encoding"))),

@@ -4,6 +4,7 @@ use latchkey_tests::edge::call::{client, send};
 use latchkey_tests::edge::shared;
 use latchkey_tests::edge::upstream::{TRACE, trace};
 use latchkey_tests::fixture::UPSTREAM_KEY;
+use shared::event::{Completion, Outcome};
 use shared::provider::Api;
 use std::time::{Duration, Instant};
 
@@ -47,12 +48,61 @@ async fn a_redirect_is_neither_followed_nor_told() {
 }
 
 #[tokio::test]
-async fn what_the_platform_says_of_an_upstream_is_an_error_of_the_upstream() {
+async fn what_the_platform_says_of_an_upstream_is_told_from_what_it_says_itself() {
     let edge = shared();
     for status in [520, 522, 526, 530] {
-        let reply =
-            send(edge.get(&format!("/openai/_fault/status/{status}")).bearer_auth(&edge.tokens.valid)).await;
+        let ask = async |whose: &str| {
+            let path = format!("/openai/_fault/{whose}/{status}");
+            let reply = send(edge.get(&path).bearer_auth(&edge.tokens.valid)).await;
+            let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+            (reply, event)
+        };
+        let (reply, event) = ask("platform").await;
         reply.assert_refused(502, "upstream_error", Api::OpenAi);
+        assert_eq!((event.status, event.error_code.as_deref()), (502, Some("upstream_error")));
+        assert_eq!((event.completion, event.first_byte_at), (Completion::Refused, None));
+        assert_eq!((event.attempts[0].outcome, event.attempts[0].status), (Outcome::Unreachable, None));
+
+        let (reply, event) = ask("status").await;
+        let direct = client().get(format!("{}/_fault/status/{status}", edge.upstream.url())).send();
+        let direct = direct.await.unwrap();
+        assert_eq!((reply.status, reply.code()), (status, None), "{}", reply.text());
+        for name in ["retry-after", "content-type", "content-length"] {
+            assert_eq!(reply.headers.get(name), direct.headers().get(name), "{name}");
+        }
+        assert_eq!(reply.body, direct.bytes().await.unwrap());
+        assert_eq!((event.status, event.completion, event.error_code), (status, Completion::Complete, None));
+        assert_eq!(event.bytes_out, reply.body.len() as u64);
+        let outcome = (event.attempts[0].outcome, event.attempts[0].status);
+        assert_eq!(outcome, (Outcome::Answered, Some(status)));
+    }
+}
+
+/// By the form of the body, whatever its content type.
+#[tokio::test]
+async fn an_error_in_a_providers_form_is_its_own() {
+    let edge = shared();
+    let large = format!(r#"{{"error":{{"message":"{}"}}}}"#, "m".repeat(64 * 1024));
+    for (body, is_own) in [
+        ("<!DOCTYPE html><title>522: Connection timed out</title>", false),
+        (r#"{"type":"about:blank","title":"Error 522","status":522,"error_code":522}"#, false),
+        (r#"{"message":"no such origin","error":null}"#, false),
+        ("522", false),
+        ("null", false),
+        ("", false),
+        (r#"{"error":{"message":"broken o"#, false),
+        (&large, false),
+        (r#"{"error":"overloaded"}"#, true),
+        (r#"{"type":"error","error":{"type":"api_error","message":"overloaded"}}"#, true),
+        (r#"[{"error":{"code":522,"message":"overloaded","status":"INTERNAL"}}]"#, true),
+    ] {
+        let request = edge.post("/odd/_fault/522").bearer_auth(&edge.tokens.valid);
+        let reply = send(request.body(body.to_owned())).await;
+        if is_own {
+            assert_eq!((reply.status, reply.code(), reply.text()), (522, None, body.to_owned()));
+        } else {
+            reply.assert_refused(502, "upstream_error", Api::OpenAi);
+        }
     }
 }
 

@@ -76,11 +76,14 @@ async function carry(
 ) {
   const x = new Exchange(context, exchange, request, idleMs, totalMs);
   try {
-    const upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
-    const { status } = upstream;
-    if (isNoAnswer(status)) {
+    let upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
+    if (isRedirect(upstream.status)) {
       await upstream.body?.cancel();
-      return x.isOver(status < 400 ? "redirect" : "unreachable");
+      return x.isOver("redirect");
+    }
+    if (isPlatforms(upstream.status)) {
+      upstream = await x.ownError(upstream, firstByteMs);
+      if (upstream === undefined) return x.isOver(x.how === LEFT ? "left" : "unreachable");
     }
     return await x.passOn(upstream, (body) => {
       const response = new Response(body, upstream);
@@ -163,6 +166,31 @@ class Exchange {
     const { method, headers } = request;
     this.upload = send(request.body, length, maxBody);
     return new Request(url, { method, headers, body: this.upload.body });
+  }
+
+  // An answer with a status of the platform's, its body read, if the provider
+  // gave it: the platform speaks in text, in HTML, or in JSON without `error`.
+  async ownError(upstream, ms) {
+    try {
+      this.expect(ms);
+      const pieces = [];
+      let length = 0;
+      for await (const piece of upstream.body) {
+        length += piece.byteLength;
+        if (length > SMALL_ANSWER) return undefined;
+        pieces.push(piece);
+      }
+      this.silence = Infinity;
+      const bytes = await new Blob(pieces).arrayBuffer();
+      if (!tellsError(JSON.parse(new TextDecoder().decode(bytes)))) return undefined;
+      const own = new Response(bytes, upstream);
+      // It is decoded.
+      own.headers.delete("content-encoding");
+      own.headers.set("content-length", bytes.byteLength);
+      return own;
+    } catch {
+      return undefined;
+    }
   }
 
   // Why there is no answer.
@@ -396,10 +424,20 @@ class Exchange {
   }
 }
 
-// A redirect is not followed, nor told: the client would take its token there.
-// 520 to 526 and 530 are Cloudflare's own words for an origin it cannot reach.
-function isNoAnswer(status) {
-  return (status >= 300 && status < 400 && status !== 304) || (status >= 520 && status <= 526) || status === 530;
+// It is not followed, nor told: the client would take its token there.
+function isRedirect(status) {
+  return status >= 300 && status < 400 && status !== 304;
+}
+
+// With these Cloudflare says that it cannot reach an origin; a provider may use them too.
+function isPlatforms(status) {
+  return (status >= 520 && status <= 526) || status === 530;
+}
+
+// In the form of any provider; Gemini's may be in an array.
+function tellsError(document) {
+  const error = [document].flat()[0]?.error;
+  return typeof error === "string" || (typeof error === "object" && error !== null);
 }
 
 // A body that does not come to its end.
