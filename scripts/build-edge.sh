@@ -15,4 +15,6 @@ export ESBUILD_BIN="$PWD/node_modules/.bin/esbuild"
 export WASM_OPT_BIN="$PWD/node_modules/.bin/wasm-opt"
 
 cd "${1:-edge}"
-exec "$tools/worker-build-0.8.7/bin/worker-build" --profile edge
+"$tools/worker-build-0.8.7/bin/worker-build" --profile edge
+# An entry of its own, where there is one, goes before what was built.
+if [ -f src/runtime/entry.js ]; then cp src/runtime/entry.js build/; fi

@@ -1,6 +1,7 @@
 //! The only users of `worker` and JavaScript: carries a request through the
 //! [`pipeline`](crate::pipeline) and does the I/O that it asks for.
 
+mod at_once;
 mod delivery;
 mod events;
 mod exchange;
@@ -10,7 +11,7 @@ mod isolate;
 mod random;
 mod source;
 
-use crate::event::{CLIENT_LEFT, Draft, Trace};
+use crate::event::{Draft, Trace};
 use crate::head::Head;
 use crate::health;
 use crate::in_flight::Begun;
@@ -31,34 +32,43 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use uuid::Uuid;
+use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
 use web_sys::{Request, Response};
-use worker::{Context, Date, Env, console_error, event};
+use worker::{Context, Env, console_error};
 
-#[event(fetch, respond_with_errors)]
-async fn fetch(request: Request, env: Env, context: Context) -> worker::Result<Response> {
+/// What `#[event(fetch)]` would make, but that there is no promise about what
+/// does not wait: a warm isolate decides at once, and the rest is JavaScript's.
+#[wasm_bindgen]
+#[expect(unreachable_pub, reason = "the platform calls it, by this name")]
+pub fn fetch(request: Request, env: Env, context: worker::worker_sys::Context) -> JsValue {
+    at_once::run(answer(request, env, Context::new(context)))
+}
+
+/// A response, or a promise of one.
+async fn answer(request: Request, env: Env, context: Context) -> JsValue {
     let lines = glue::exchange::head(&request);
-    let now = Date::now().as_millis();
+    let now = now();
     let host = match isolate::get(&env) {
         Ok(host) => host,
         Err(problem) => {
             console_error!("configuration: {problem}");
             let refusal =
                 Refusal::new(Code::SnapshotUnavailable, format!("The gateway is not configured: {problem}."));
-            return Ok(refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)));
+            return refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)).into();
         }
     };
     let Some(head) = Head::parse(&lines) else {
         let refusal = Refusal::new(Code::InvalidPath, "The URL cannot be read.");
-        return Ok(refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)));
+        return refuse(&refusal, Api::OpenAi, &own_headers(new_id(now), None, now)).into();
     };
     let isolate = &host.isolate;
     let source = Kv { host: host.clone(), context: Rc::new(context) };
     let begun = isolate.outbox.borrow().begin();
     to_its_end(&source.context, load::refresh(isolate, &source, now)).await;
     if health::is_asked(&head) {
-        return Ok(health(isolate, &head, now));
+        return health(isolate, &head, now).into();
     }
-    Ok(respond(isolate, &source, &request, &head, now, begun).await)
+    respond(isolate, &source, &request, &head, now, begun).await
 }
 
 /// Whatever the answer: the request ends in one event, which begins here.
@@ -69,7 +79,7 @@ async fn respond(
     head: &Head<'_>,
     now: UnixMs,
     begun: Begun,
-) -> Response {
+) -> JsValue {
     let snapshot = isolate.holder.borrow().current();
     let snapshot = snapshot.as_deref();
     let id = new_id(now);
@@ -80,18 +90,13 @@ async fn respond(
     let decision = load::decide(isolate, source, snapshot, head, now, chance, &mut trace);
     let decided = to_its_end(&source.context, decision).await;
     draft.trace(trace);
-    let refusal = match decided {
-        Ok(plan) => match forward::forward(source, request, &plan, &own_headers, draft).await {
-            Ok(response) => return response,
-            Err(Some(refusal)) => refusal,
-            Err(None) => return glue::exchange::answer(CLIENT_LEFT, &own_headers, ""),
-        },
+    match decided {
+        Ok(plan) => forward::forward(source, request, &plan, &own_headers, draft).into(),
         Err(refusal) => {
             events::refused(source, draft, &refusal);
-            refusal
+            refuse(&refusal, api_of(head, snapshot), &own_headers).into()
         }
-    };
-    refuse(&refusal, api_of(head, snapshot), &own_headers)
+    }
 }
 
 /// Waits for `work` even when the client has left: the request's event is still
@@ -107,6 +112,12 @@ async fn to_its_end<T>(context: &Context, work: impl Future<Output = T>) -> T {
     let outcome = work.await;
     let _ = done.send(());
     outcome
+}
+
+/// By the runtime's clock, which stands still between two waits.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, and after 1970")]
+fn now() -> UnixMs {
+    js_sys::Date::now() as UnixMs
 }
 
 fn new_id(now: UnixMs) -> Uuid {

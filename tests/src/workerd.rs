@@ -54,7 +54,12 @@ impl Worker {
     /// A worker in Rust, as `scripts/build-edge.sh` left it.
     pub fn built(folder: &Path, variables: Vec<(&'static str, String)>) -> Self {
         let build = folder.join("build");
-        let modules = vec![(build.join("index.js"), "esModule"), (build.join("index_bg.wasm"), "wasm")];
+        let module = |name: &str, kind| (build.join(name), kind);
+        let mut modules = vec![module("index.js", "esModule"), module("index_bg.wasm", "wasm")];
+        // The first one is what the runtime calls.
+        if build.join("entry.js").exists() {
+            modules.insert(0, module("entry.js", "esModule"));
+        }
         Self { modules, variables, kv: None, cache: None, queue: None, core: None }
     }
 

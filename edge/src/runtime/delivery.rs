@@ -3,13 +3,14 @@
 
 use super::glue::queue as glue;
 use super::isolate::{self, Host};
+use super::now;
 use super::random;
 use crate::delivery::{PATH, Verdict, headers, judge, retry_delay};
 use js_sys::futures::{JsFuture, future_to_promise};
 use js_sys::{Promise, Uint8Array};
 use shared::id;
 use wasm_bindgen::prelude::{JsValue, wasm_bindgen};
-use worker::{Date, Env, console_error};
+use worker::{Env, console_error};
 
 /// After this, the control plane has failed. Milliseconds.
 const DEADLINE: u32 = 20_000;
@@ -53,7 +54,7 @@ pub(super) async fn post(host: &Host, body: &Uint8Array) -> Verdict {
     let Some(hash) = hash(body).await else { return Verdict::Later };
     let verdict = match post_once(host, base, body, &hash, 0).await {
         Verdict::SignAnew(time) => {
-            let offset = time.cast_signed().saturating_sub((Date::now().as_millis() / 1000).cast_signed());
+            let offset = time.cast_signed().saturating_sub((now() / 1000).cast_signed());
             post_once(host, base, body, &hash, offset).await
         }
         verdict => verdict,
@@ -65,7 +66,7 @@ pub(super) async fn post(host: &Host, body: &Uint8Array) -> Verdict {
 }
 
 async fn post_once(host: &Host, base: &str, body: &Uint8Array, hash: &[u8; 32], offset: i64) -> Verdict {
-    let now = Date::now().as_millis();
+    let now = now();
     let nonce = id::new(now, &random::take()).to_string();
     let headers = headers(&host.isolate.settings.ingest_keys, &nonce, hash, now, offset);
     let posted = glue::post(&format!("{base}{PATH}"), &headers, body, DEADLINE);

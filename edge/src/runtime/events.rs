@@ -7,6 +7,7 @@
 use super::delivery;
 use super::glue::queue as glue;
 use super::isolate::Host;
+use super::now;
 use super::source::Kv;
 use crate::capture::Capture;
 use crate::delivery::Verdict;
@@ -19,7 +20,7 @@ use shared::id::UnixMs;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
-use worker::{Context, Date, Delay, console_error};
+use worker::{Context, Delay, console_error};
 
 /// Before each try of the queue, in milliseconds.
 const PAUSES: [u64; 3] = [0, 100, 400];
@@ -58,7 +59,7 @@ pub(super) fn refused(source: &Kv, draft: Draft, refusal: &Refusal) {
     if !host.sends_events() {
         return;
     }
-    let now = Date::now().as_millis();
+    let now = now();
     if draft.is_anonymous() {
         count(host, context, draft.refused(refusal, now), now);
     } else {
@@ -80,7 +81,7 @@ fn count(host: &Rc<Host>, context: &Rc<Context>, event: Event, now: UnixMs) {
 }
 
 fn send_soon(host: &Rc<Host>, context: &Context) {
-    let Some(ms) = host.isolate.outbox.borrow_mut().claim(Date::now().as_millis()) else { return };
+    let Some(ms) = host.isolate.outbox.borrow_mut().claim(now()) else { return };
     let host = host.clone();
     context.wait_until(async move {
         if ms > 0 {
@@ -92,9 +93,9 @@ fn send_soon(host: &Rc<Host>, context: &Context) {
 
 async fn send(host: &Host) {
     let outbox = &host.isolate.outbox;
-    let began = Date::now().as_millis();
+    let began = now();
     outbox.borrow_mut().flush(began);
-    while Date::now().as_millis() < began + PATIENCE {
+    while now() < began + PATIENCE {
         let message = outbox.borrow_mut().take();
         let Some(message) = message else { return };
         if is_queued(host, &message).await {

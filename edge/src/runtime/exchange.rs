@@ -1,9 +1,9 @@
 //! Requests that are under way upstream: what JavaScript tells of each, and the
 //! event that it ends in.
 
-use super::events;
 use super::glue::exchange as glue;
 use super::isolate::{self, Host};
+use super::{events, forward, now};
 use crate::capture::Capture;
 use crate::event::{Draft, Passed};
 use crate::observe::strip::Strip;
@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use uuid::Uuid;
 use wasm_bindgen::prelude::{Closure, JsValue};
-use worker::{Context, Date};
+use worker::Context;
 
 /// How an answer is passed on, in JavaScript's numbers: as it is; piece by piece
 /// through Rust; natively, with a second branch of it for Rust; piece by piece,
@@ -75,7 +75,7 @@ struct UnderWay {
 
 impl Exchange {
     pub(super) fn new(host: &Host, context: Rc<Context>, draft: Draft, plan: &Plan) -> Self {
-        let now = Date::now().as_millis();
+        let now = now();
         Self {
             context,
             draft,
@@ -101,7 +101,7 @@ impl Exchange {
             let attempt = self.attempt(None, outcome);
             self.draft.attempt(attempt);
         }
-        let now = Date::now().as_millis();
+        let now = now();
         let event = match refusal {
             Some(refusal) => self.draft.refused(refusal, now),
             None => self.draft.left(now),
@@ -110,7 +110,7 @@ impl Exchange {
     }
 
     fn attempt(&self, status: Option<u16>, outcome: Outcome) -> Attempt {
-        let ended_at = Date::now().as_millis();
+        let ended_at = now();
         let (provider, credential_id) = (self.provider.clone(), self.credential_id);
         Attempt { provider, credential_id, started_at: self.started_at, ended_at, status, outcome }
     }
@@ -210,7 +210,7 @@ impl Exchange {
     }
 
     fn ended(mut self, how: u8, mut passed: Passed) -> Ended {
-        let (end, now) = (end(how), Date::now().as_millis());
+        let (end, now) = (end(how), now());
         let observed = self.observer.map(|observer| match how {
             UNSEEN => observer.end_unseen(),
             _ => observer.end(end),
@@ -364,12 +364,18 @@ pub(super) fn install() {
         let ended = host.exchanges.take(number).map(|exchange| exchange.end(&host, how, passed));
         ended.map_or(JsValue::UNDEFINED, JsValue::from)
     });
-    glue::install(asked.as_ref(), answered.as_ref(), piece.as_ref(), ended.as_ref());
+    let unanswered = Closure::<dyn Fn(u32, String, u8, u32, String) -> JsValue>::new(
+        |number, word: String, api, first_byte_ms, headers: String| {
+            forward::unanswered(number, &word, api, first_byte_ms, &headers).into()
+        },
+    );
+    glue::install(asked.as_ref(), answered.as_ref(), piece.as_ref(), ended.as_ref(), unanswered.as_ref());
     // They live as long as the isolate.
     asked.forget();
     answered.forget();
     piece.forget();
     ended.forget();
+    unanswered.forget();
 }
 
 /// In JavaScript's numbers.

@@ -3,24 +3,27 @@
 use super::exchange::Exchange;
 use super::glue::exchange as glue;
 use super::source::Kv;
+use super::{isolate, refuse};
 use crate::authorize::{MAX_BODY_BYTES, body_too_large};
-use crate::event::Draft;
+use crate::event::{CLIENT_LEFT, Draft};
 use crate::refusal::{Code, Refusal};
 use crate::route::Plan;
-use js_sys::futures::JsFuture;
+use js_sys::Promise;
 use shared::event::Outcome;
-use wasm_bindgen::JsCast;
+use shared::provider::Api;
 use web_sys::{Request, Response};
 
-/// The answer, on its way, and its event with it; or what to answer instead:
-/// `None` if nobody is there any more.
-pub(super) async fn forward(
+/// They cross to JavaScript as numbers.
+const APIS: [Api; 3] = [Api::OpenAi, Api::Anthropic, Api::Gemini];
+
+/// The answer, on its way, and its event with it.
+pub(super) fn forward(
     source: &Kv,
     request: &Request,
     plan: &Plan,
     answer_headers: &str,
     draft: Draft,
-) -> Result<Response, Option<Refusal>> {
+) -> Promise {
     let host = &source.host;
     let number = if host.sends_events() {
         host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, plan))
@@ -29,10 +32,11 @@ pub(super) async fn forward(
     };
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
     let (length, max_body) = (plan.body_length.map_or(-1.0, |length| length as f64), MAX_BODY_BYTES as f64);
-    let answer = glue::forward(
+    glue::forward(
         AsRef::<worker::worker_sys::Context>::as_ref(&*source.context),
         request,
         number,
+        plan.api as u8,
         &plan.url,
         &plan.withheld,
         &plan.set,
@@ -44,19 +48,33 @@ pub(super) async fn forward(
         length,
         max_body,
         number != 0 && plan.is_body_read(),
-    );
-    let word = match JsFuture::from(answer).await.and_then(JsCast::dyn_into::<Response>) {
-        Ok(response) => return Ok(response),
-        Err(word) => word.as_string().unwrap_or_default(),
-    };
-    let (outcome, refusal) = judge(&word, plan);
-    if let Some(exchange) = host.exchanges.take(number) {
-        exchange.end_unanswered(host, outcome, refusal.as_ref());
-    }
-    Err(refusal)
+    )
 }
 
-fn judge(word: &str, plan: &Plan) -> (Outcome, Option<Refusal>) {
+/// What to answer where nothing came that could be passed on; `word` says why.
+/// The others are as they were given to [`glue::forward`].
+pub(super) fn unanswered(
+    number: u32,
+    word: &str,
+    api: u8,
+    first_byte_ms: u32,
+    answer_headers: &str,
+) -> Response {
+    let (outcome, refusal) = judge(word, first_byte_ms);
+    if let Some(host) = isolate::current()
+        && let Some(exchange) = host.exchanges.take(number)
+    {
+        exchange.end_unanswered(&host, outcome, refusal.as_ref());
+    }
+    let api = APIS.into_iter().find(|known| *known as u8 == api).unwrap_or(Api::OpenAi);
+    match refusal {
+        Some(refusal) => refuse(&refusal, api, answer_headers),
+        None => glue::answer(CLIENT_LEFT, answer_headers, ""),
+    }
+}
+
+/// Without a refusal, nobody is there any more.
+fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
     let (outcome, refusal) = match word {
         "left" => return (Outcome::Abandoned, None),
         "too_large" => (Outcome::Abandoned, body_too_large()),
@@ -64,7 +82,7 @@ fn judge(word: &str, plan: &Plan) -> (Outcome, Option<Refusal>) {
             Outcome::TimedOut,
             Refusal::new(
                 Code::UpstreamTimeout,
-                format!("The provider did not begin to answer within {} ms.", plan.timeouts.first_byte_ms),
+                format!("The provider did not begin to answer within {first_byte_ms} ms."),
             ),
         ),
         "redirect" => {

@@ -1,7 +1,7 @@
 //! The isolate's state and its bindings, made by its first request.
 
 use super::exchange::{self, Exchanges};
-use super::random;
+use super::{now, random};
 use crate::capture::Room;
 use crate::isolate::Isolate;
 use crate::pipeline::Settings;
@@ -13,8 +13,8 @@ use shared::token::TagKeys;
 use std::cell::OnceCell;
 use std::rc::Rc;
 use wasm_bindgen::JsValue;
+use worker::Env;
 use worker::kv::KvStore;
-use worker::{Date, Env};
 
 const DEFAULT_REFRESH_MS: UnixMs = 10_000;
 
@@ -73,7 +73,7 @@ impl Host {
         };
         let verifier = SnapshotVerifier::from_base64_list(&verify_key)
             .map_err(|error| format!("SNAPSHOT_VERIFY_KEY {error}"))?;
-        let id = id::new(Date::now().as_millis(), &random::take());
+        let id = id::new(now(), &random::take());
         let control_plane = var("CONTROL_PLANE_URL").ok();
         Ok(Self {
             isolate: Rc::new(Isolate::new(settings, verifier, refresh_ms, id)),

@@ -10,7 +10,7 @@ use shared::snapshot::Hash;
 use std::rc::Rc;
 use std::time::Duration;
 use wasm_bindgen::{JsCast, JsValue};
-use worker::{Context, Date, Delay, console_error};
+use worker::{Context, Delay, console_error};
 
 /// The request that read something is served first, and its copy kept then.
 const COPY_DELAY: Duration = Duration::from_millis(250);
@@ -24,7 +24,7 @@ pub(super) struct Kv {
 
 impl Source for Kv {
     fn now(&self) -> UnixMs {
-        Date::now().as_millis()
+        super::now()
     }
 
     async fn sleep(&self, ms: u64) {

@@ -39,11 +39,11 @@ const NATIVE = 0;
 const TEE = 2;
 const FILTER = 3;
 
-// Functions of Rust's: asked, answered, piece, ended.
+// Functions of Rust's: asked, answered, piece, ended, unanswered.
 let rust;
 
-export function install(asked, answered, piece, ended) {
-  rust = { asked, answered, piece, ended };
+export function install(asked, answered, piece, ended, unanswered) {
+  rust = { asked, answered, piece, ended, unanswered };
 }
 
 // Method, URL, then the name and value of each header, a line each.
@@ -60,9 +60,9 @@ export function answer(status, headers, body) {
   return response;
 }
 
-// Sends a request upstream and makes the client's response of the answer; or
-// says in a word why there is none to pass on. `length` is that of the body, if
-// it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
+// Sends a request upstream and makes the client's response of the answer; where
+// there is none to pass on, Rust makes it, told in a word why. `length` is that of
+// the body, if it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
 export function forward(context, request, exchange, ...rest) {
   const answered = carry(context, request, exchange, ...rest);
   // So that it comes to its end even if the client leaves.
@@ -71,19 +71,23 @@ export function forward(context, request, exchange, ...rest) {
 }
 
 async function carry(
-  context, request, exchange, url, withheld, headers, answerWithheld, answerHeaders,
+  context, request, exchange, api, url, withheld, headers, answerWithheld, answerHeaders,
   firstByteMs, idleMs, totalMs, length, maxBody, isBodyRead,
 ) {
   const x = new Exchange(context, exchange, request, idleMs, totalMs);
+  const isOver = (word) => {
+    x.rest();
+    return rust.unanswered(exchange, word, api, firstByteMs, answerHeaders);
+  };
   try {
     let upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
     if (isRedirect(upstream.status)) {
       await upstream.body?.cancel();
-      return x.isOver("redirect");
+      return isOver("redirect");
     }
     if (isPlatforms(upstream.status)) {
       upstream = await x.ownError(upstream, firstByteMs);
-      if (upstream === undefined) return x.isOver(x.how === LEFT ? "left" : "unreachable");
+      if (upstream === undefined) return isOver(x.how === LEFT ? "left" : "unreachable");
     }
     return await x.passOn(upstream, (body) => {
       const response = new Response(body, upstream);
@@ -94,7 +98,7 @@ async function carry(
       return response;
     });
   } catch {
-    return x.isOver(x.why());
+    return isOver(x.why());
   }
 }
 
@@ -199,12 +203,6 @@ class Exchange {
     if (this.how === LEFT || this.upload?.failed) return "left";
     if (this.how !== undefined) return "timeout";
     return this.isAnswered ? "broken" : "unreachable";
-  }
-
-  // There is nothing to pass on: the rest is Rust's.
-  isOver(word) {
-    this.rest();
-    return word;
   }
 
   async passOn(upstream, respond) {
@@ -411,6 +409,7 @@ class Exchange {
   }
 
   wake() {
+    if (this.wakeAt === -Infinity) return;
     const now = Date.now();
     if (now >= this.total) return this.stop(OVERRAN);
     if (now >= this.silence) return this.stop(STALLED);
@@ -418,8 +417,8 @@ class Exchange {
     this.setTimer();
   }
 
+  // The timer ends with its request; that costs less than to end it.
   rest() {
-    clearTimeout(this.timer);
     this.wakeAt = -Infinity;
   }
 }

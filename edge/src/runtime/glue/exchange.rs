@@ -8,8 +8,15 @@ use web_sys::{Request, Response};
 extern "C" {
     /// What JavaScript calls while an exchange is under way: `asked` with the
     /// body of a request, `answered` with status and content type, `piece` with
-    /// a part of the answer's body, `ended` with how, and the bytes in and out.
-    pub(in crate::runtime) fn install(asked: &JsValue, answered: &JsValue, piece: &JsValue, ended: &JsValue);
+    /// a part of the answer's body, `ended` with how, and the bytes in and out,
+    /// `unanswered` with why there is nothing to pass on, and what `forward` was given.
+    pub(in crate::runtime) fn install(
+        asked: &JsValue,
+        answered: &JsValue,
+        piece: &JsValue,
+        ended: &JsValue,
+        unanswered: &JsValue,
+    );
 
     /// The form that [`crate::head::Head`] parses.
     pub(in crate::runtime) fn head(request: &Request) -> String;
@@ -17,14 +24,14 @@ extern "C" {
     /// `headers` are lines: name, value, name, value...
     pub(in crate::runtime) fn answer(status: u16, headers: &str, body: &str) -> Response;
 
-    /// Resolves to a `Response`, or to one of the words that
-    /// [`forward`](crate::runtime::forward) knows. `exchange` is 0 where nobody
+    /// Resolves to a `Response`. `exchange` is 0 where nobody
     /// asks how it ends. `length` is that of the request's body, or -1 where it
     /// is not declared: then no more than `max_body` bytes of it are sent.
     pub(in crate::runtime) fn forward(
         context: &JsValue,
         request: &Request,
         exchange: u32,
+        api: u8,
         url: &str,
         withheld: &str,
         headers: &str,

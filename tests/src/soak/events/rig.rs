@@ -22,7 +22,7 @@ const STREAM_USAGE: [&str; 3] = ["ask", "ask_and_strip", "leave"];
 /// Beyond it something hangs.
 const PATIENCE: Duration = Duration::from_mins(2);
 /// Of a hasty provider, and so more than what its good answers take.
-const HASTE_MS: u32 = 700;
+const HASTE_MS: u32 = 1_500;
 
 #[derive(Debug)]
 pub struct Rig {
