@@ -262,15 +262,11 @@ impl<T: Copy + 'static> Scanner<T> {
         from: usize,
         found: &mut impl FnMut(T, Value<'_>, u64),
     ) -> usize {
-        let keep = match self.expect {
-            Expect::Key | Expect::KeyOrEnd if self.container().is_some() => Keep::All,
-            Expect::Key | Expect::KeyOrEnd => Keep::Nothing,
-            Expect::Value | Expect::ElementOrEnd => self.kept_of_value(),
-            Expect::Colon | Expect::CommaOrEnd | Expect::Nothing | Expect::Broken | Expect::TooDeep => {
-                self.expect = Expect::Broken;
-                return from;
-            }
-        };
+        let is_key = matches!(self.expect, Expect::Key | Expect::KeyOrEnd);
+        if !is_key && !self.takes_value() {
+            self.expect = Expect::Broken;
+            return from;
+        }
         let rest = bytes.get(from..).unwrap_or_default();
         let (text, after) = rest.split_at(string::plain(rest));
         let end = from + text.len() + 1;
@@ -279,7 +275,11 @@ impl<T: Copy + 'static> Scanner<T> {
             self.end_string(text, text.len() as u64, end, found);
             return end;
         }
-        self.text.begin(keep);
+        self.text.begin(match (is_key, self.container()) {
+            (true, Some(_)) => Keep::All,
+            (true, None) => Keep::Nothing,
+            (false, _) => self.kept_of_value(),
+        });
         self.token = Token::String;
         self.string(bytes, from, found)
     }
