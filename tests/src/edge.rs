@@ -3,6 +3,7 @@
 
 pub mod call;
 pub mod compiled;
+pub mod dialect;
 pub mod odd;
 pub mod raw;
 pub mod upstream;
@@ -18,9 +19,10 @@ use call::{Reply, send};
 use reqwest::RequestBuilder;
 use serde_json::json;
 use shared::header;
+use shared::provider::Timeouts;
 use shared::signed_call::Call;
 use shared::snapshot::MANIFEST_KEY;
-use shared::snapshot::config::Providers;
+use shared::snapshot::config::{Providers, StreamUsage};
 use shared::snapshot::manifest::Manifest;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, Weak};
@@ -84,6 +86,18 @@ impl EdgeStack {
     pub async fn warm(refresh_ms: u64) -> Self {
         let stack = Self::start(refresh_ms).await;
         stack.ask(&stack.token).await.assert_ok();
+        stack
+    }
+
+    /// Other times and another way to learn a stream's usage; else [`Self::start`].
+    pub async fn timed(timeouts: Timeouts, stream_usage: StreamUsage) -> Self {
+        let stack = Self::empty(60_000).await;
+        let mut manifest = stack.manifest(1);
+        manifest.delta.projects[0].stream_usage = stream_usage;
+        for provider in &mut manifest.delta.providers.as_mut().unwrap().providers {
+            provider.timeouts = timeouts;
+        }
+        stack.publish(&manifest);
         stack
     }
 

@@ -15,6 +15,7 @@ mod credentials;
 mod delivery;
 mod events;
 mod faults;
+mod faulty_streams;
 mod forged_tokens;
 mod fresh_tokens;
 mod freshness;

@@ -4,16 +4,13 @@ use latchkey_tests::edge::call::{Reply, send};
 use latchkey_tests::edge::{EdgeStack, chat_body};
 use serde_json::{Value, json};
 use shared::event::{Completion, Event, UsageSource};
+use shared::provider::Timeouts;
 use shared::snapshot::config::StreamUsage;
 
 const CHAT: &str = "/openai/v1/chat/completions";
 
 async fn start(stream_usage: StreamUsage) -> EdgeStack {
-    let stack = EdgeStack::empty(60_000).await;
-    let mut manifest = stack.manifest(1);
-    manifest.delta.projects[0].stream_usage = stream_usage;
-    stack.publish(&manifest);
-    stack
+    EdgeStack::timed(Timeouts::default(), stream_usage).await
 }
 
 async fn ask(edge: &EdgeStack, body: serde_json::Value) -> (Reply, Event) {
