@@ -118,9 +118,19 @@ impl EventServer {
     /// The only event with this id, once it has come.
     pub async fn of(&self, id: &str) -> Event {
         let id: Uuid = id.parse().unwrap();
-        let with_id = || self.all().into_iter().filter(|event| event.id == id).collect::<Vec<_>>();
-        until("the event comes", async || !with_id().is_empty()).await;
-        let mut found = with_id();
+        self.only(|event| event.id == id).await
+    }
+
+    /// The only event of a request for this model, options and all, once it has come.
+    pub async fn asking_for(&self, model: &str) -> Event {
+        self.only(|event| event.model_requested.as_deref() == Some(model)).await
+    }
+
+    /// The only event that is so, once it has come.
+    pub async fn only(&self, is_so: impl Fn(&Event) -> bool) -> Event {
+        let found = || self.all().into_iter().filter(|event| is_so(event)).collect::<Vec<_>>();
+        until("the event comes", async || !found().is_empty()).await;
+        let mut found = found();
         assert_eq!(found.len(), 1, "{found:?}");
         found.remove(0)
     }

@@ -1,73 +1,82 @@
 //! Official SDKs before an upstream that fails them: each raises where the answer
-//! is not whole, and gives it where it is.
+//! is not whole, and gives it where it is; and the event agrees.
 
 use latchkey_tests::edge::EdgeStack;
-use latchkey_tests::fixture;
 use latchkey_tests::process::root;
 use serde_json::{Value, json};
-use shared::policy::EndpointRule;
+use shared::event::Completion;
 use shared::provider::Timeouts;
+use shared::snapshot::config::StreamUsage;
 use std::process::Command;
+
+/// What an SDK must see; how the event says that the answer ended, with which error.
+type Outcome = (&'static str, Completion, Option<&'static str>);
 
 const STREAM: bool = true;
 const PLAIN: bool = false;
-const WHOLE: &str = "whole";
-const ERROR: &str = "error";
 
-/// Options of the model, and what every SDK must see.
-const CASES: [(&str, bool, &str); 27] = [
+const WHOLE: Outcome = ("whole", Completion::Complete, None);
+/// An error over what is all there, and the provider's own.
+const OWN: Outcome = ("error", Completion::Complete, None);
+const EMPTY: Outcome = ("no error, and not its end: undefined", Completion::Complete, None);
+const BROKEN: Outcome = ("error", Completion::Truncated, Some("upstream_error"));
+const STALLED: Outcome = ("error", Completion::Truncated, Some("upstream_timeout"));
+const SILENT: Outcome = ("error", Completion::Refused, Some("upstream_timeout"));
+
+/// Options of the model, and what is so with every SDK.
+const CASES: [(&str, bool, Outcome); 31] = [
     ("", STREAM, WHOLE),
-    ("+fault=cut:5", STREAM, ERROR),
-    ("+fault=stall:5", STREAM, ERROR),
-    ("+fault=end:5", STREAM, ERROR),
-    ("+fault=malformed:5", STREAM, ERROR),
+    ("+fault=cut:5", STREAM, BROKEN),
+    ("+fault=stall:5", STREAM, STALLED),
+    ("+fault=end:5", STREAM, BROKEN),
+    ("+fault=malformed:5", STREAM, BROKEN),
     ("+fault=giant", STREAM, WHOLE),
     ("+fault=length", STREAM, WHOLE),
     ("+fault=type", STREAM, WHOLE),
     ("+fault=gzip", STREAM, WHOLE),
-    ("+fault=error", STREAM, ERROR),
-    ("+end=none", STREAM, ERROR),
+    ("+fault=error", STREAM, BROKEN),
+    ("+end=none", STREAM, BROKEN),
     ("+usage=none", STREAM, WHOLE),
+    ("+usage=every", STREAM, WHOLE),
     ("+trickle=50,pace=1", STREAM, WHOLE),
-    ("+chunks=2000,pace=20", STREAM, ERROR),
+    ("+chunks=2000,pace=20", STREAM, STALLED),
     ("+fault=silent:300", STREAM, WHOLE),
-    ("+fault=silent:30000", STREAM, ERROR),
-    ("+fault=status:500", STREAM, ERROR),
+    ("+fault=silent:30000", STREAM, SILENT),
+    ("+fault=status:500", STREAM, OWN),
     ("", PLAIN, WHOLE),
-    ("+fault=cut", PLAIN, ERROR),
-    ("+fault=stall", PLAIN, ERROR),
-    ("+fault=end", PLAIN, ERROR),
-    ("+fault=malformed", PLAIN, ERROR),
+    ("+fault=cut", PLAIN, BROKEN),
+    ("+fault=stall", PLAIN, STALLED),
+    ("+fault=end", PLAIN, BROKEN),
+    ("+fault=malformed", PLAIN, BROKEN),
     ("+fault=giant", PLAIN, WHOLE),
-    ("+fault=length", PLAIN, ERROR),
+    ("+fault=length", PLAIN, BROKEN),
+    ("+fault=type", PLAIN, OWN),
     ("+fault=gzip", PLAIN, WHOLE),
+    ("+fault=error", PLAIN, OWN),
+    ("+usage=none", PLAIN, WHOLE),
     ("+trickle=3,pace=1", PLAIN, WHOLE),
-    ("+fault=silent:30000", PLAIN, ERROR),
+    ("+fault=silent:30000", PLAIN, SILENT),
 ];
 
-/// What an SDK sees otherwise, in which the edge has no part.
-const EXCEPTIONS: [(&str, &str, bool, &str); 3] = [
+/// What is otherwise with one SDK, in which the edge has no part.
+const EXCEPTIONS: [(&str, &str, bool, Outcome); 7] = [
     // They do without `[DONE]` when there was a reason to stop.
     ("chat", "+end=none", STREAM, WHOLE),
     ("python", "+end=none", STREAM, WHOLE),
     // It cannot do without it.
-    ("anthropic", "+usage=none", STREAM, ERROR),
+    ("anthropic", "+usage=none", STREAM, OWN),
+    // They read JSON whatever it is called.
+    ("google", "+fault=type", PLAIN, WHOLE),
+    ("python", "+fault=type", PLAIN, WHOLE),
+    // They take any document of status 200 for an answer, here one without text.
+    ("responses", "+fault=error", PLAIN, EMPTY),
+    ("google", "+fault=error", PLAIN, EMPTY),
 ];
 
 async fn start() -> EdgeStack {
-    let stack = EdgeStack::empty(60_000).await;
-    let mut manifest = stack.manifest(1);
-    let mut providers = stack.providers();
-    for provider in &mut providers.providers {
-        // So long that no whole answer takes it on a busy machine.
-        provider.timeouts = Timeouts { first_byte_ms: 8_000, idle_ms: 5_000, total_ms: 25_000 };
-        let paths = ["/v1/responses", "/v1/models/*:generateContent", "/v1/models/*:streamGenerateContent"];
-        let rule = |path: &str| EndpointRule { methods: vec!["POST".into()], path: path.into() };
-        provider.allowed_endpoints.extend(paths.map(rule));
-    }
-    manifest.delta.providers = fixture::manifest(1, Vec::new(), Vec::new(), providers).delta.providers;
-    stack.publish(&manifest);
-    stack
+    // So long that no whole answer takes it on a busy machine.
+    let timeouts = Timeouts { first_byte_ms: 8_000, idle_ms: 5_000, total_ms: 25_000 };
+    EdgeStack::timed(timeouts, StreamUsage::Ask).await
 }
 
 /// What the SDKs that `command` has told, each answer to a case a line.
@@ -82,13 +91,18 @@ fn look(edge: &EdgeStack, mut command: Command) -> Vec<Value> {
     said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn wrong(told: &Value) -> Option<String> {
-    let (sdk, options) = (told["sdk"].as_str().unwrap(), told["options"].as_str().unwrap());
-    let (stream, saw) = (told["stream"].as_bool().unwrap(), told["saw"].as_str().unwrap());
+/// Whether what an SDK told, and the event of its request, are as they must be.
+async fn wrong(edge: &EdgeStack, told: &Value) -> Option<String> {
+    let text = |name: &str| told[name].as_str().unwrap();
+    let (sdk, options, model, saw) = (text("sdk"), text("options"), text("model"), text("saw"));
+    let stream = told["stream"].as_bool().unwrap();
     let exception = EXCEPTIONS.iter().find(|one| (one.0, one.1, one.2) == (sdk, options, stream));
     let usual = CASES.iter().find(|one| (one.0, one.1) == (options, stream)).unwrap().2;
     let expected = exception.map_or(usual, |one| one.3);
-    (!saw.starts_with(expected)).then(|| format!("{sdk} {options} {stream}: {saw}, not {expected}"))
+    let event = edge.events.asking_for(model).await;
+    let got = (saw, event.completion, event.error_code.as_deref());
+    let is_right = saw.starts_with(expected.0) && (got.1, got.2) == (expected.1, expected.2);
+    (!is_right).then(|| format!("{model}: {got:?}, not {expected:?}"))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,6 +119,9 @@ async fn each_sdk_raises_where_the_answer_is_not_whole() {
         })
     });
     assert_eq!(told.len(), 5 * CASES.len());
-    let wrong: Vec<String> = told.iter().filter_map(wrong).collect();
-    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+    let mut wrong_ones = Vec::new();
+    for told in &told {
+        wrong_ones.extend(wrong(&edge, told).await);
+    }
+    assert!(wrong_ones.is_empty(), "\n{}", wrong_ones.join("\n"));
 }
