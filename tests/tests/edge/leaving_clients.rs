@@ -58,10 +58,9 @@ async fn one_that_leaves_before_the_answer_cancels_the_upstream() {
     drop(connection);
     let took = noticed(&edge, &trace).await;
     assert!(took < PROMPT, "{took:?}");
-    let is_told =
+    let is_its =
         |event: &Event| event.completion == Completion::Aborted && event.endpoint == "/_fault/silent";
-    until("its event", async || edge.events.all().iter().any(is_told)).await;
-    let event = edge.events.all().into_iter().find(is_told).unwrap();
+    let event = edge.events.only(is_its).await;
     assert_eq!((event.status, event.attempts.len()), (CLIENT_LEFT, 1));
     assert_eq!((event.attempts[0].outcome, event.attempts[0].status), (Outcome::Abandoned, None));
     assert!(event.first_byte_at.is_none());
@@ -84,29 +83,57 @@ async fn one_that_leaves_at_the_end_was_answered() {
 }
 
 #[tokio::test]
-async fn one_that_leaves_mid_upload_cancels_the_upstream() {
+async fn one_that_leaves_mid_body_cancels_the_upstream() {
     let edge = shared();
     let trace = trace();
-    let pieces = futures_util::stream::unfold((), async |()| {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-        Some((Ok::<_, std::convert::Infallible>(vec![7_u8; 1_000]), ()))
-    });
-    let request =
-        edge.post("/openai/v1/audio/transcriptions").bearer_auth(&edge.tokens.valid).header(TRACE, &trace);
-    let mut waiting = Box::pin(request.body(reqwest::Body::wrap_stream(Box::pin(pieces))).send());
-    until("the upload has begun", async || {
-        let _ = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
-        edge.upstream.seen(&trace).await.first().is_some_and(|entry| entry["body_bytes"].as_u64() > Some(0))
-    })
-    .await;
-    drop(waiting);
-    let left = Instant::now();
-    // What had come was not all: the upstream must not take it for a whole body.
-    until("the upstream sees the upload end", async || {
-        edge.upstream.only(&trace).await["outcome"] != "in_progress"
-    })
-    .await;
-    let entry = edge.upstream.only(&trace).await;
-    assert!(entry["status"] != 200, "the upstream took half an upload for a whole one: {entry}");
-    assert!(left.elapsed() < PROMPT, "{:?}", left.elapsed());
+    let body = latchkey_tests::edge::chat_body("gpt-example+chunks=1000,trickle=20,pace=50", false);
+    let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.tokens.valid).json(&body);
+    let mut response = request.header(TRACE, &trace).send().await.unwrap();
+    let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+    let read = response.chunk().await.unwrap().unwrap().len() as u64;
+    drop(response);
+    let took = noticed(&edge, &trace).await;
+    assert!(took < PROMPT, "{took:?}");
+    let event = edge.events.of(&id).await;
+    assert_eq!((event.status, event.completion, event.error_code), (200, Completion::Aborted, None));
+    assert!((read..read + 10_000).contains(&event.bytes_out), "{read} {}", event.bytes_out);
+}
+
+/// Whether it had said how much it would send, or not.
+#[tokio::test]
+async fn one_that_leaves_mid_upload_cancels_the_upstream() {
+    let edge = EdgeStack::start(60_000).await;
+    for length in [None, Some(1_000_000)] {
+        let trace = trace();
+        let pieces = futures_util::stream::unfold((), async |()| {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Some((Ok::<_, std::convert::Infallible>(vec![7_u8; 1_000]), ()))
+        });
+        let mut request =
+            edge.post("/openai/v1/audio/transcriptions").bearer_auth(&edge.token).header(TRACE, &trace);
+        if let Some(length) = length {
+            request = request.header("content-length", length);
+        }
+        let mut waiting = Box::pin(request.body(reqwest::Body::wrap_stream(Box::pin(pieces))).send());
+        until("the upload has begun", async || {
+            let _ = tokio::time::timeout(Duration::from_millis(100), &mut waiting).await;
+            let seen = edge.upstream.seen(&trace).await;
+            seen.first().is_some_and(|entry| entry["body_bytes"].as_u64() > Some(0))
+        })
+        .await;
+        drop(waiting);
+        let left = Instant::now();
+        // What had come was not all: the upstream must not take it for a whole body.
+        until("the upstream sees the upload end", async || {
+            edge.upstream.only(&trace).await["outcome"] != "in_progress"
+        })
+        .await;
+        let entry = edge.upstream.only(&trace).await;
+        assert!(entry["status"] != 200, "the upstream took half an upload for a whole one: {entry}");
+        assert!(left.elapsed() < PROMPT, "{:?}", left.elapsed());
+        let event = edge.events.only(|event| event.bytes_in == length.unwrap_or_default()).await;
+        assert_eq!((event.status, event.completion), (CLIENT_LEFT, Completion::Aborted));
+        assert_eq!((event.error_code, event.first_byte_at), (None, None));
+        assert_eq!((event.attempts[0].outcome, event.attempts[0].status), (Outcome::Abandoned, None));
+    }
 }
