@@ -145,6 +145,7 @@ fn judge(mark: Option<Mark>, end: End, is_stream: bool) -> (Completion, Option<C
         (Some(Mark::Failed | Mark::Malformed), _) => truncated(Code::UpstreamError),
         // A document's own end does not tell that no byte is missing after it.
         (Some(Mark::Whole), End::Cut) if !is_stream => truncated(Code::UpstreamError),
+        (Some(Mark::Whole), End::Stalled | End::Overran) if !is_stream => truncated(Code::UpstreamTimeout),
         (Some(Mark::Whole), _) | (None | Some(Mark::Ending), End::Clean) => (Completion::Complete, None),
         (_, End::ClientLeft) => (Completion::Aborted, None),
         (_, End::Stalled | End::Overran) => truncated(Code::UpstreamTimeout),

@@ -159,6 +159,11 @@ fn plain_answers() {
             assert_eq!(observed.error_code, Some("upstream_error"));
             assert!(observed.must_abort && observed.error_frame.is_none());
         }
+        for end in [End::Stalled, End::Overran] {
+            let observed = answer.observe(end);
+            assert_eq!((observed.completion, observed.must_abort), (Completion::Truncated, true));
+            assert_eq!(observed.error_code, Some("upstream_timeout"));
+        }
         assert_eq!(answer.cut(40).observe(End::ClientLeft).completion, Completion::Aborted);
         assert_eq!(answer.cut(40).observe(End::Stalled).error_code, Some("upstream_timeout"));
     }

@@ -1,6 +1,7 @@
 //! An upstream with answers that the example upstream does not give, below
-//! `/v1/models/` and `/_fault/`, and two that do not even speak its protocol.
+//! `/v1/models/` and `/_fault/`, and three that do not even speak its protocol.
 
+use super::raw;
 use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, StatusCode};
@@ -47,6 +48,25 @@ pub async fn start_without_tls() -> SocketAddr {
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             let _ = connection.write_all(b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n").await;
+        }
+    });
+    address
+}
+
+/// Answers each request with the bytes of its body, and leaves the connection open.
+pub async fn start_raw() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while connection.readable().await.is_ok() {
+                    let request = raw::read_reply(&mut connection).await;
+                    if request.body.is_empty() || connection.write_all(&request.body).await.is_err() {
+                        return;
+                    }
+                }
+            });
         }
     });
     address

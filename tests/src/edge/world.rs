@@ -79,6 +79,7 @@ async fn providers(upstream: &str) -> Providers {
         |name: &str, base_url: &str| provider(name, Api::OpenAi, "authorization", "Bearer ", base_url);
     let mut providers = fixture::providers(upstream);
     let slow = Timeouts { first_byte_ms: 300, ..Timeouts::default() };
+    let soon = Timeouts { first_byte_ms: 1_000, idle_ms: 1_000, ..Timeouts::default() };
     let mut configured = openai("configured", upstream);
     configured.default_headers =
         [("x-default".into(), "ours".into()), ("openai-beta".into(), "ours".into())].into();
@@ -92,6 +93,7 @@ async fn providers(upstream: &str) -> Providers {
         Provider { timeouts: slow, ..provider("slow-anthropic", Api::Anthropic, "x-api-key", "", upstream) },
         configured,
         odd,
+        Provider { timeouts: soon, ..openai("raw", &format!("http://{}", odd::start_raw().await)) },
     ]);
     providers
 }

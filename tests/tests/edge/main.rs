@@ -34,3 +34,4 @@ mod snapshot_objects;
 mod streams;
 mod upstream_failures;
 mod usage;
+mod wrong_lengths;
