@@ -11,7 +11,7 @@ use shared::snapshot::config::StreamUsage;
 use std::time::Duration;
 
 const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 15;
 
 const STREAM: &str = "gpt-example+chunks=200,pace=0";
 
@@ -26,7 +26,7 @@ const MANY_ROUNDS: usize = 15;
 pub async fn plain(rig: &Rig) -> Vec<Row> {
     let model = "gpt-example+chunks=20,pace=0";
     let servers = [rig.edge(), rig.edge_without_events(), rig.floor()];
-    let [edge, silent, floor] = side_by_side(rig, servers, model, false, 30_000).await;
+    let [edge, silent, floor] = side_by_side(rig, servers, model, false, 45_000).await;
     let floor_is = "JavaScript, same header work, no check";
     vec![
         Row::ratio("CPU per forwarded request, its event made", edge, floor_is, floor, 1.7),
