@@ -8,6 +8,7 @@ mod facts;
 mod fields;
 mod frame;
 mod json;
+mod repeat;
 pub mod request;
 mod sse;
 pub mod strip;

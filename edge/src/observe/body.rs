@@ -4,6 +4,7 @@ use super::dialect::Dialect;
 use super::facts::{Facts, Frame, Kind};
 use super::fields::{self, Field};
 use super::json::Scanner;
+use super::repeat::{Repeat, Told};
 use super::sse::{Frames, Lines, Name};
 
 #[derive(Debug)]
@@ -57,6 +58,7 @@ pub(crate) struct Reader {
     pub(crate) facts: Facts,
     /// How much of `[DONE]` the frame's data is so far.
     done: usize,
+    pub(crate) repeat: Repeat,
     said: Said,
     /// All choices had ended when the last frame did.
     has_finished: bool,
@@ -169,6 +171,7 @@ impl Reader {
             scanner: Scanner::new(fields::of(dialect)),
             facts: Facts::default(),
             done: 0,
+            repeat: Repeat::default(),
             said: Said::Nothing,
             has_finished: false,
             is_malformed: false,
@@ -203,6 +206,29 @@ impl Reader {
     fn scan(&mut self, bytes: &[u8]) {
         let facts = &mut self.facts;
         self.scanner.feed(bytes, &mut |field, value, at| facts.note(field, value, at));
+    }
+
+    /// Reads the data of a frame, of which nothing has come yet.
+    fn scan_frame(&mut self, frame: &[u8]) {
+        if let Some(text) = self.repeat.text_of(frame) {
+            self.facts.wrote(text);
+            return self.scanner.pass_over();
+        }
+        if !self.repeat.is_learning() {
+            self.repeat.forget();
+            return self.scan(frame);
+        }
+        let (before, mut told) = (self.facts.clone(), Told::default());
+        let facts = &mut self.facts;
+        self.scanner.feed(frame, &mut |field, value, at| {
+            told.note(field, value, at);
+            facts.note(field, value, at);
+        });
+        if self.scanner.is_whole() {
+            self.repeat.learn(frame, &told, &before, &self.facts);
+        } else {
+            self.repeat.forget();
+        }
     }
 
     /// What comes after the end, or after an error, changes nothing.
@@ -262,6 +288,10 @@ impl Frames for Reader {
     #[inline]
     fn data(&mut self, piece: &[u8]) {
         let mut rest = piece;
+        if self.done == 0 && self.scanner.is_at_start() && rest.starts_with(b"{") {
+            return self.scan_frame(rest);
+        }
+        self.repeat.forget();
         if self.done > 0 || !rest.starts_with(b"{") && self.scanner.is_untouched() {
             if self.done == 0 {
                 rest = rest.trim_ascii_start();

@@ -4,7 +4,7 @@ use super::fields::Field;
 use super::json::Value;
 use shared::event::{MAX_TEXT_LEN, MAX_TOKENS, Usage};
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
     model: Option<String>,
     input: Option<u64>,
@@ -24,7 +24,7 @@ pub(crate) struct Facts {
     pub(crate) frame: Frame,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
     pub(crate) has_error: bool,
@@ -43,7 +43,7 @@ pub(crate) enum Kind {
 
 /// Which choices there are, and which of them have a reason why they ended: one
 /// bit each, those beyond the last bit sharing it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Choices {
     seen: u128,
     finished: u128,
@@ -105,6 +105,11 @@ impl Facts {
 
     pub(crate) fn text(&self) -> u64 {
         self.text
+    }
+
+    pub(crate) fn is_same_but_for_text(&self, other: &Self) -> bool {
+        let text = other.text;
+        Self { text, ..self.clone() } == *other
     }
 
     fn note_model(&mut self, value: Value<'_>) {

@@ -7,6 +7,7 @@
 mod complete;
 mod string;
 
+pub(crate) use string::plain;
 use string::{Escape, Keep, Text};
 
 /// As `serde_json`; what is deeper is not read any more.
@@ -179,6 +180,16 @@ impl<T: Copy + 'static> Scanner<T> {
         self.expect == Expect::Value && self.token == Token::None && self.depth == 0
     }
 
+    /// Nothing at all has come of the document.
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.is_untouched() && self.offset == 0
+    }
+
+    /// Goes to the end of a document that its user knows to be whole.
+    pub(crate) fn pass_over(&mut self) {
+        self.expect = Expect::Nothing;
+    }
+
     pub(crate) fn is_whole(&self) -> bool {
         // A number ends only by what follows it.
         self.expect == Expect::Nothing || (self.depth == 0 && self.token == Token::Number)
@@ -268,7 +279,7 @@ impl<T: Copy + 'static> Scanner<T> {
             return from;
         }
         let rest = bytes.get(from..).unwrap_or_default();
-        let (text, after) = rest.split_at(string::plain(rest));
+        let (text, after) = rest.split_at(plain(rest));
         let end = from + text.len() + 1;
         if after.first() == Some(&b'"') {
             // Nearly always: it is all there, and has nothing to unescape.

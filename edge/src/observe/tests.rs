@@ -623,6 +623,43 @@ fn memory_is_bounded() {
     assert_eq!((observed.completion, observed.usage.output_tokens), (Completion::Complete, Some(7)));
 }
 
+/// With what providers put between, such as padding against who listens.
+#[test]
+fn most_of_a_stream_is_compared() {
+    for (api, endpoint, frame) in [
+        (
+            Api::OpenAi,
+            "/v1/chat/completions",
+            r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"gpt-4o","choices":[{"index":0,"delta":{"content":"WORD"},"logprobs":null,"finish_reason":null}],"usage":null,"obfuscation":"WORDWORD"}"#,
+        ),
+        (
+            Api::Anthropic,
+            "/v1/messages",
+            r#"{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"WORD"}}"#,
+        ),
+    ] {
+        let mut reader = Observer::new(api, endpoint, 200, SSE);
+        for word in ["The", " door", " is", " not", " locked"] {
+            reader.feed(format!("data: {}\n\n", frame.replace("WORD", word)).as_bytes());
+        }
+        assert!(reader.body.reader.repeat.has_repeated(), "{endpoint}");
+        assert_eq!(reader.end(End::ClientLeft).text_bytes, Some(22), "{endpoint}");
+    }
+}
+
+/// In whatever form it comes.
+#[test]
+fn what_was_said_between_two_frames_that_are_alike_is_not_kept() {
+    let frame = |model| format!(r#"{{"model":"{model}","choices":[{{"delta":{{"content":"so"}}}}]}}"#);
+    for between in ["data: ", "data:  ", "data:", "data: \ndata: "] {
+        let data = |start, model| format!("{start}{}\n\n", frame(model));
+        let body =
+            [data("data: ", "m-1"), data("data: ", "m-1"), data(between, "m-2"), data("data: ", "m-1")];
+        let observed = chat(&body.concat()).observe(End::ClientLeft);
+        assert_eq!((observed.model.as_deref(), observed.text_bytes), (Some("m-1"), Some(8)), "{between:?}");
+    }
+}
+
 fn ends() -> impl Strategy<Value = End> {
     prop_oneof![
         Just(End::Clean),
@@ -633,8 +670,61 @@ fn ends() -> impl Strategy<Value = End> {
     ]
 }
 
+/// Frames that are much alike, as those of a stream are, and some that are not.
+fn frames() -> impl Strategy<Value = String> {
+    let word = prop_oneof![
+        4 => "[a-z ]{0,12}",
+        1 => Just("\\n".to_owned()),
+        1 => Just("ü\\u00fc\\\"".to_owned()),
+        1 => Just("\"".to_owned()),
+    ];
+    let model = prop_oneof![3 => Just("m-1"), 1 => Just("m-2")];
+    let finish = prop_oneof![9 => Just("null"), 1 => Just("\"stop\"")];
+    let usage = prop_oneof![9 => Just(String::new()), 1 => (0..100_u8).prop_map(|count| format!(
+        r#","usage":{{"completion_tokens":{count},"output_tokens":{count}}}"#
+    ))];
+    let start = prop_oneof![6 => Just("data: "), 1 => Just("data:  "), 1 => Just("data: {}\ndata: ")];
+    let end = prop_oneof![19 => Just("\n\n"), 1 => Just("\n"), 1 => Just(" {}\n\n")];
+    let kind = prop_oneof![
+        9 => Just("content_block_delta"), 1 => Just("message_stop"), 1 => Just("error"), 1 => Just("ping")
+    ];
+    let index = prop_oneof![9 => Just(0), 1 => Just(1)];
+    (any::<bool>(), word.clone(), word, model, finish, usage, start, end, kind, index).prop_map(
+        |(is_chat, text, other, model, finish, usage, start, end, kind, index)| {
+            let frame = if is_chat {
+                format!(
+                    r#"{{"id":"{other}","model":"{model}","choices":[{{"index":{index},"delta":{{"content":"{text}"}},"finish_reason":{finish}}}],"obfuscation":"{other}"{usage}}}"#
+                )
+            } else {
+                format!(
+                    r#"{{"type":"{kind}","index":{index},"delta":{{"type":"text_delta","text":"{text}","input":{{"{other}":1}}}}{usage}}}"#
+                )
+            };
+            format!("{start}{frame}{end}")
+        },
+    )
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// What comes in small pieces is always read; else only what is not like the one before.
+    #[test]
+    fn frames_that_are_alike_give_what_reading_gives(
+        frames in prop::collection::vec((frames(), 1..4_usize), 0..40),
+        at in 0..STREAMS.len(),
+        size in 1_usize..6,
+        end in ends(),
+    ) {
+        let body: String = frames.iter().map(|(frame, times)| frame.repeat(*times)).collect();
+        let mut compared = STREAMS[at].observer();
+        compared.feed(body.as_bytes());
+        let mut read = STREAMS[at].observer();
+        body.as_bytes().chunks(size).for_each(|piece| read.feed(piece));
+        prop_assert_eq!(compared.has_ended(), read.has_ended());
+        prop_assert_eq!(compared.is_malformed(), read.is_malformed());
+        prop_assert_eq!(compared.end(end), read.end(end));
+    }
 
     #[test]
     fn any_split_gives_the_same(
