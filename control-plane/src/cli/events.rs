@@ -3,7 +3,7 @@
 use super::client::{Client, Place};
 use super::snapshot::json;
 use super::table::{self, Column, text};
-use super::{Failure, block_on, print};
+use super::{Failure, block_on, complain, print};
 use crate::clock;
 use crate::timestamp::Timestamp;
 use clap::Args;
@@ -77,9 +77,22 @@ async fn follow(events: &Events, client: &Client, shown: &[Value]) -> Result<(),
     for event in unseen(events, client, &seen).await?.iter().chain(shown) {
         seen.insert(text(event, "id"), clock::now());
     }
+    let mut is_away = false;
     loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
-        let mut found = unseen(events, client, &seen).await?;
+        let mut found = match unseen(events, client, &seen).await {
+            Ok(found) => found,
+            // It may be starting again, and what happened meanwhile is to be seen.
+            Err(failure) => {
+                if !std::mem::replace(&mut is_away, true) {
+                    complain(&format!("{}; trying again every second", failure.message));
+                }
+                continue;
+            }
+        };
+        if std::mem::take(&mut is_away) {
+            complain("it answers again");
+        }
         found.reverse();
         let now = clock::now();
         seen.retain(|_, at| now.saturating_sub(*at) < 2 * FOLLOWED_MS);

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::net::TcpListener;
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
 use tokio::task::AbortHandle;
 
 /// Longer than a busy machine needs.
@@ -24,7 +24,11 @@ struct Served {
 
 impl Served {
     async fn of(world: &World) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::at(world, "127.0.0.1:0").await
+    }
+
+    async fn at(world: &World, address: &str) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = world.router.clone();
         let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
@@ -62,17 +66,24 @@ impl Drop for Served {
 struct Following {
     _child: Child,
     lines: Lines<BufReader<ChildStdout>>,
+    complaints: Lines<BufReader<ChildStderr>>,
 }
 
 impl Following {
     fn start(mut command: Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Self { _child: child, lines }
+        let complaints = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { _child: child, lines, complaints }
     }
 
     async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await.expect("a line");
+        line.unwrap().expect("it goes on")
+    }
+
+    async fn complaint(&mut self) -> String {
+        let line = tokio::time::timeout(PATIENCE, self.complaints.next_line()).await.expect("a complaint");
         line.unwrap().expect("it goes on")
     }
 
@@ -176,4 +187,26 @@ async fn followed_events_come_once_each_and_oldest_first() {
     let new = [Isolate::new().event()];
     world.events(&new).await;
     assert!(people.line().await.ends_with(&new[0].id.to_string()));
+}
+
+#[tokio::test]
+async fn who_follows_waits_for_a_control_plane_that_is_away() {
+    let world = World::start().await;
+    let served = Served::of(&world).await;
+    events(&world, 1).await;
+    let mut following = Following::start(served.latchkey(&["events", "--follow", "--json"]));
+    following.id().await;
+    world.events(&moments(&mut Isolate::new(), 1)).await;
+    following.id().await;
+    let address = served.url.strip_prefix("http://").unwrap().to_owned();
+    drop(served);
+    let complaint = following.complaint().await;
+    assert!(complaint.contains("no control plane answers") && complaint.contains("again"), "{complaint}");
+    let meanwhile = moments(&mut Isolate::new(), 3);
+    world.events(&meanwhile).await;
+    let _served = Served::at(&world, &address).await;
+    for id in ids_of(&meanwhile) {
+        assert_eq!(following.id().await, id);
+    }
+    assert!(following.complaint().await.contains("answers again"));
 }
