@@ -7,7 +7,7 @@ use crate::store::event_isolates::IsolateRow;
 use crate::store::events::EventRow;
 use crate::store::token_usage::UseRow;
 use crate::store::usage::{Key, Sums};
-use shared::event::{Bodies, Completion, Event, UsageSource};
+use shared::event::{Attempt, Bodies, Completion, Event, Outcome, UsageSource};
 use shared::id::UnixMs;
 use std::collections::HashMap;
 use uuid::Uuid;
@@ -120,11 +120,15 @@ fn cost(event: &Event, prices: &Prices) -> Option<i64> {
     Some(price.cost(&event.usage))
 }
 
-/// The edge refused, the provider answered with an error, or nothing was asked of a model.
+/// Nothing was asked of a model, no provider has the whole of it, or the provider answered
+/// with an error. One that was given up, or lost, may have worked, and charges for that.
 fn is_free(event: &Event) -> bool {
+    let came_to_nothing =
+        |attempt: &Attempt| matches!(attempt.outcome, Outcome::Redirected | Outcome::Abandoned);
+    let is_refused = event.completion == Completion::Refused && event.attempts.iter().all(came_to_nothing);
     let is_error = event.completion == Completion::Complete && !(200..300).contains(&event.status);
     let only_reads = matches!(event.method.as_str(), "GET" | "HEAD" | "OPTIONS");
-    event.completion == Completion::Refused || is_error || only_reads
+    is_refused || is_error || only_reads
 }
 
 fn key(event: &Event) -> Key {

@@ -7,7 +7,7 @@ use control_plane::clock;
 use control_plane::domain::{Act, built_in_prices};
 use control_plane::timestamp::Timestamp;
 use serde_json::{Value, json};
-use shared::event::Event;
+use shared::event::{Completion, Event, Outcome, Usage, UsageSource};
 
 fn price(model: &str) -> Value {
     json!({ "provider": "openai", "model": model, "input_usd_per_million": "2.5",
@@ -85,6 +85,33 @@ async fn without_a_price_there_is_no_cost() {
         (&usage["data"][0]["cost_usd"], &usage["data"][0]["unpriced_requests"]),
         (&json!(null), &json!(1))
     );
+}
+
+/// What was given up may have been worked on.
+#[tokio::test]
+async fn a_refusal_costs_nothing_where_no_provider_worked() {
+    let world = World::start().await;
+    world.post("/manage/prices", price("*")).await.ok(StatusCode::CREATED);
+    let mut isolate = Isolate::new();
+    let mut refused = |outcome: Option<Outcome>| {
+        let mut event = isolate.event();
+        (event.status, event.completion) = (504, Completion::Refused);
+        (event.usage, event.usage_source, event.first_byte_at) = (Usage::default(), UsageSource::None, None);
+        event.attempts.truncate(usize::from(outcome.is_some()));
+        event.attempts.iter_mut().for_each(|attempt| attempt.outcome = outcome.unwrap());
+        event
+    };
+    let free = [None, Some(Outcome::Redirected), Some(Outcome::Abandoned)].map(&mut refused);
+    let unknown = [Outcome::TimedOut, Outcome::Unreachable, Outcome::Answered].map(|one| refused(Some(one)));
+    world.events(&[free.clone(), unknown.clone()].concat()).await;
+    for event in &free {
+        assert_eq!(cost(&world, event).await, "0", "{:?}", event.attempts);
+    }
+    for event in &unknown {
+        assert_eq!(cost(&world, event).await, json!(null), "{:?}", event.attempts);
+    }
+    let usage = world.get("/manage/usage").await.ok(StatusCode::OK);
+    assert_eq!(usage["data"][0]["unpriced_requests"], 3);
 }
 
 #[tokio::test]
