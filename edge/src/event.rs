@@ -115,6 +115,19 @@ impl Draft {
         self.event.attempts.push(attempt);
     }
 
+    /// The last one ended so, whatever was told of it; if none was told, it is this.
+    pub fn attempt_ended(&mut self, attempt: Attempt) {
+        match self.event.attempts.last_mut() {
+            Some(last) => (last.outcome, last.ended_at) = (attempt.outcome, attempt.ended_at),
+            None => self.event.attempts.push(attempt),
+        }
+    }
+
+    /// As many came as are known of.
+    pub fn bytes_in(&mut self, bytes: u64) {
+        self.event.bytes_in = bytes;
+    }
+
     /// The answer's headers are there, and go to the client.
     pub fn answered(&mut self, status: u16, now: UnixMs) {
         self.event.first_byte_at = Some(now);

@@ -22,10 +22,10 @@ use uuid::Uuid;
 use wasm_bindgen::prelude::{Closure, JsValue};
 use worker::Context;
 
-/// How an answer is passed on, in JavaScript's numbers: as it is; piece by piece
-/// through Rust; natively, with a second branch of it for Rust; piece by piece,
-/// with something taken out.
-const NATIVE: u8 = 0;
+/// How an answer is passed on, in JavaScript's numbers: unseen by Rust; piece by
+/// piece through Rust; natively, with a second branch of it for Rust; piece by
+/// piece, with something taken out.
+const UNREAD: u8 = 0;
 const PIECES: u8 = 1;
 const TEE: u8 = 2;
 const FILTER: u8 = 3;
@@ -95,12 +95,16 @@ impl Exchange {
     }
 
     /// There was no answer to pass on. The edge refused, unless the client was gone.
-    pub(super) fn end_unanswered(mut self, host: &Rc<Host>, outcome: Outcome, refusal: Option<&Refusal>) {
-        // An answer that broke off before anything of it was passed on is told already.
-        if outcome != Outcome::Answered {
-            let attempt = self.attempt(None, outcome);
-            self.draft.attempt(attempt);
-        }
+    pub(super) fn end_unanswered(
+        mut self,
+        host: &Rc<Host>,
+        outcome: Outcome,
+        refusal: Option<&Refusal>,
+        bytes_in: u64,
+    ) {
+        let attempt = self.attempt(None, outcome);
+        self.draft.attempt_ended(attempt);
+        self.draft.bytes_in(bytes_in);
         let now = now();
         let event = match refusal {
             Some(refusal) => self.draft.refused(refusal, now),
@@ -146,7 +150,7 @@ impl Exchange {
             return match is_captured {
                 true if content_type.starts_with(EVENTS) => TEE,
                 true => PIECES,
-                false => NATIVE,
+                false => UNREAD,
             };
         }
         let observer = Observer::new(self.api, &self.endpoint, status, content_type);
@@ -353,7 +357,7 @@ pub(super) fn install() {
         changed.map_or(JsValue::UNDEFINED, |body| bytes(&body))
     });
     let answered = Closure::<dyn Fn(u32, u16, String) -> u8>::new(|number, status, content_type: String| {
-        with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(NATIVE)
+        with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(UNREAD)
     });
     let piece = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, piece: Vec<u8>| {
         with(number, |exchange| exchange.piece(&piece)).map_or(JsValue::UNDEFINED, JsValue::from)
@@ -364,9 +368,9 @@ pub(super) fn install() {
         let ended = host.exchanges.take(number).map(|exchange| exchange.end(&host, how, passed));
         ended.map_or(JsValue::UNDEFINED, JsValue::from)
     });
-    let unanswered = Closure::<dyn Fn(u32, String, u8, u32, String) -> JsValue>::new(
-        |number, word: String, api, first_byte_ms, headers: String| {
-            forward::unanswered(number, &word, api, first_byte_ms, &headers).into()
+    let unanswered = Closure::<dyn Fn(u32, String, u8, u32, String, f64) -> JsValue>::new(
+        |number, word: String, api, first_byte_ms, headers: String, bytes_in| {
+            forward::unanswered(number, &word, api, first_byte_ms, &headers, whole(bytes_in)).into()
         },
     );
     glue::install(asked.as_ref(), answered.as_ref(), piece.as_ref(), ended.as_ref(), unanswered.as_ref());

@@ -59,12 +59,13 @@ pub(super) fn unanswered(
     api: u8,
     first_byte_ms: u32,
     answer_headers: &str,
+    bytes_in: u64,
 ) -> Response {
     let (outcome, refusal) = judge(word, first_byte_ms);
     if let Some(host) = isolate::current()
         && let Some(exchange) = host.exchanges.take(number)
     {
-        exchange.end_unanswered(&host, outcome, refusal.as_ref());
+        exchange.end_unanswered(&host, outcome, refusal.as_ref(), bytes_in);
     }
     let api = APIS.into_iter().find(|known| *known as u8 == api).unwrap_or(Api::OpenAi);
     match refusal {
@@ -85,6 +86,21 @@ fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
                 format!("The provider did not begin to answer within {first_byte_ms} ms."),
             ),
         ),
+        "overran" => (
+            Outcome::TimedOut,
+            Refusal::new(
+                Code::UpstreamTimeout,
+                "The request took longer than the provider's total_ms allows.",
+            ),
+        ),
+        "stalled" => (
+            Outcome::TimedOut,
+            Refusal::new(
+                Code::UpstreamTimeout,
+                "The provider began to answer, and then sent nothing in the time allowed.",
+            ),
+        ),
+        "no_status" => (Outcome::Answered, upstream_error("answered with a status that there is not")),
         "redirect" => {
             (Outcome::Redirected, upstream_error("answered with a redirect, which is not followed"))
         }

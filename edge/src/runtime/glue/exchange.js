@@ -19,6 +19,10 @@ const MUCH = 256 * 1024;
 // How long a client that does not read may keep us from telling it of an error,
 // and an upstream from telling whose end it was.
 const GRACE_MS = 1000;
+// A response can have no other; and none of these has a body.
+const LAST_STATUS = 599;
+const BODILESS = [204, 205, 304];
+const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
 // setTimeout takes no more.
 const MAX_MS = 0x7fffffff;
 
@@ -32,10 +36,10 @@ const OVERRAN = 3;
 const LEFT = 4;
 const UNSEEN = 5;
 
-// How an answer is passed on, in Rust's numbers: as it is; natively, with a
+// How an answer is passed on, in Rust's numbers: unseen by Rust; natively, with a
 // second branch of it for Rust; piece by piece, with something taken out. The
 // rest goes piece by piece through Rust.
-const NATIVE = 0;
+const UNREAD = 0;
 const TEE = 2;
 const FILTER = 3;
 
@@ -77,22 +81,22 @@ async function carry(
   const x = new Exchange(context, exchange, request, idleMs, totalMs);
   const isOver = (word) => {
     x.rest();
-    return rust.unanswered(exchange, word, api, firstByteMs, answerHeaders);
+    return rust.unanswered(exchange, word, api, firstByteMs, answerHeaders, x.upload?.length ?? x.bytesIn);
   };
   try {
     let upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
-    if (isRedirect(upstream.status)) {
+    if (isRedirect(upstream.status) || upstream.status > LAST_STATUS) {
       await upstream.body?.cancel();
-      return isOver("redirect");
+      return isOver(upstream.status > LAST_STATUS ? "no_status" : "redirect");
     }
     if (isPlatforms(upstream.status)) {
       upstream = await x.ownError(upstream, firstByteMs);
       if (upstream === undefined) return isOver(x.how === LEFT ? "left" : "unreachable");
     }
     return await x.passOn(upstream, (body) => {
-      const response = new Response(body, upstream);
+      const response = new Response(BODILESS.includes(upstream.status) ? null : body, upstream);
       const nominated = response.headers.get("connection");
-      if (nominated !== null) remove(response.headers, nominated.replaceAll(",", "\n"));
+      if (nominated !== null) remove(response.headers, names(nominated));
       remove(response.headers, answerWithheld);
       set(response.headers, answerHeaders);
       return response;
@@ -132,16 +136,21 @@ class Exchange {
   async ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead) {
     this.bytesIn = Math.max(length, 0);
     const options = { redirect: "manual", signal: this.abort.signal };
+    // Once, for all that is awaited: it looks then whether there is more to wait for.
+    this.setTimer(firstByteMs);
+    const isSmall = length >= 0 && length <= SMALL_BODY;
+    // Read, so that it is known whether it was the client that broke off.
+    const isRead = isBodyRead || (this.id !== 0 && isSmall && request.body !== null);
     // Where the body has been read, a request of its own would only be one more to make.
-    const outgoing = isBodyRead
-      ? Object.assign(options, await this.withBodyRead(request))
-      : request.body === null || (length >= 0 && length <= SMALL_BODY)
+    const outgoing = isRead
+      ? Object.assign(options, await this.withBodyRead(request, isBodyRead))
+      : request.body === null || isSmall
         // The client's request is cloned as a whole; its headers are then edited.
         ? new Request(url, request)
         : this.withUpload(request, url, length, maxBody);
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
-    const answered = fetch(isBodyRead ? url : outgoing, options);
+    const answered = fetch(isRead ? url : outgoing, options);
     const { upload } = this;
     // What a client takes to send a large body is not the upstream's silence.
     if (upload === undefined) this.expect(firstByteMs);
@@ -157,10 +166,16 @@ class Exchange {
     return upstream;
   }
 
-  async withBodyRead(request) {
-    const body = new Uint8Array(await request.arrayBuffer());
+  async withBodyRead(request, isTold) {
+    const body = new Uint8Array(await new Promise((done, stopped) => {
+      this.tellStopped = stopped;
+      request.arrayBuffer().then(done, () => {
+        this.stop(LEFT);
+        stopped();
+      });
+    }));
     this.bytesIn = body.byteLength;
-    const changed = rust.asked(this.id, body);
+    const changed = isTold ? rust.asked(this.id, body) : undefined;
     const headers = new Headers(request.headers);
     if (changed !== undefined) headers.delete("content-length");
     return { method: request.method, headers, body: changed ?? body };
@@ -200,9 +215,10 @@ class Exchange {
   // Why there is no answer.
   why() {
     if (this.upload?.exceeded) return "too_large";
+    if (this.how === OVERRAN) return "overran";
     if (this.how === LEFT || this.upload?.failed) return "left";
-    if (this.how !== undefined) return "timeout";
-    return this.isAnswered ? "broken" : "unreachable";
+    if (this.isAnswered) return this.how === undefined ? "broken" : "stalled";
+    return this.how === undefined ? "unreachable" : "timeout";
   }
 
   async passOn(upstream, respond) {
@@ -246,17 +262,9 @@ class Exchange {
     if (this.how !== undefined) this.tellStopped();
     this.context.waitUntil(
       mode === TEE ? this.byTee(body, writable)
-        : mode === NATIVE && length >= 0 && reader === undefined ? this.natively(body, writable, length)
-          : this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first),
+        : this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first),
     );
     return response;
-  }
-
-  // Only its end is seen.
-  async natively(body, writable, length) {
-    const how = await this.pipe(body, writable);
-    if (how === CLEAN) this.bytesOut = length;
-    await this.finish(writable, how);
   }
 
   // Each piece is passed on before the next is read: what the client does not
@@ -355,7 +363,7 @@ class Exchange {
 
   // What the client gets of a piece that has come.
   take(piece, mode) {
-    let passed = mode === NATIVE ? undefined : rust.piece(this.id, piece);
+    let passed = mode === UNREAD ? undefined : rust.piece(this.id, piece);
     if (Array.isArray(passed)) {
       // The answer ends here; or, where it has passed on already, as soon as it can.
       [passed] = passed;
@@ -401,10 +409,12 @@ class Exchange {
     if (this.silence < this.wakeAt) this.setTimer();
   }
 
-  setTimer() {
+  // For the next thing that may be over; in `soonest` ms at the latest.
+  setTimer(soonest = Infinity) {
     clearTimeout(this.timer);
     const now = Date.now();
-    this.wakeAt = Math.min(this.total, this.silence, this.look === undefined ? Infinity : now + this.lookEvery);
+    const look = this.look === undefined ? Infinity : this.lookEvery;
+    this.wakeAt = Math.min(this.total, this.silence, now + Math.min(look, soonest));
     this.timer = setTimeout(() => this.wake(), Math.min(this.wakeAt - now, MAX_MS));
   }
 
@@ -448,6 +458,11 @@ function broken(length) {
 
 function sleep(ms) {
   return new Promise((done) => setTimeout(done, ms));
+}
+
+// Those in a list that are names; what is none cannot be there.
+function names(list) {
+  return list.split(",").map((name) => name.trim()).filter((name) => NAME.test(name)).join("\n");
 }
 
 function remove(headers, lines) {
