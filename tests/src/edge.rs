@@ -18,6 +18,7 @@ use crate::workerd::{Worker, Workerd};
 use call::{Reply, send};
 use reqwest::RequestBuilder;
 use serde_json::json;
+use shared::event::Event;
 use shared::header;
 use shared::provider::Timeouts;
 use shared::signed_call::Call;
@@ -25,6 +26,7 @@ use shared::snapshot::MANIFEST_KEY;
 use shared::snapshot::config::{Providers, StreamUsage};
 use shared::snapshot::manifest::Manifest;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 use tokio::runtime::Runtime;
@@ -213,6 +215,21 @@ pub struct SharedStack {
     stack: Option<EdgeStack>,
     pub tokens: Tokens,
     runtime: Option<Runtime>,
+}
+
+impl SharedStack {
+    /// Has the upstream answer with these bytes, and then fall silent; and what
+    /// tells the request's event. The client may get no headers, thus no id: it
+    /// is told by its length.
+    pub fn answered_with(&self, answer: &str) -> (RequestBuilder, impl Fn(&Event) -> bool + use<>) {
+        static LENGTH: AtomicUsize = AtomicUsize::new(100_000);
+        let length = LENGTH.fetch_add(1, Ordering::Relaxed);
+        let filling = "x".repeat(length - answer.len() - "x-filling: \r\n".len());
+        let answer = answer.replacen("\r\n", &format!("\r\nx-filling: {filling}\r\n"), 1);
+        let request = self.post("/raw/v1/chat/completions").bearer_auth(&self.tokens.valid);
+        let request = request.header("content-type", "application/json").body(answer);
+        (request, move |event: &Event| event.bytes_in == length as u64)
+    }
 }
 
 /// The stack of the tests that run at the moment; ends with the last of them.

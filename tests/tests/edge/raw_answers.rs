@@ -2,33 +2,20 @@
 //! those that nobody reads.
 
 use latchkey_tests::edge::raw::read_reply;
-use latchkey_tests::edge::{EdgeStack, SharedStack, shared};
+use latchkey_tests::edge::{EdgeStack, shared};
 use shared::event::{Completion, Event, Outcome};
 use shared::provider::{Api, Timeouts};
 use shared::snapshot::config::StreamUsage;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 const PIECE: usize = 50_000;
 
-/// Has the upstream answer with these bytes, and then fall silent. The request
-/// is told by its length.
-fn asked(edge: &SharedStack, answer: &str) -> (reqwest::RequestBuilder, impl Fn(&Event) -> bool + use<>) {
-    static LENGTH: AtomicUsize = AtomicUsize::new(100_000);
-    let length = LENGTH.fetch_add(1, Ordering::Relaxed);
-    let filling = "x".repeat(length - answer.len() - "x-filling: \r\n".len());
-    let answer = answer.replacen("\r\n", &format!("\r\nx-filling: {filling}\r\n"), 1);
-    let request = edge.post("/raw/v1/chat/completions").bearer_auth(&edge.tokens.valid);
-    let request = request.header("content-type", "application/json").body(answer);
-    (request, move |event: &Event| event.bytes_in == length as u64)
-}
-
 /// Status, body if there is one that is whole, and the event.
 async fn ask(answer: &str) -> (u16, Option<String>, Event) {
     let edge = shared();
-    let (request, is_so) = asked(&edge, answer);
+    let (request, is_so) = edge.answered_with(answer);
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
     let body = response.text().await.ok();
@@ -60,7 +47,7 @@ async fn names_that_are_none_do_not_spoil_an_answer() {
             "HTTP/1.1 200 OK\r\nconnection: {nominated}\r\nx-hop: 1\r\ncontent-type: application/json\r\n\
              content-length: 2\r\n\r\n{{}}"
         );
-        let (request, is_so) = asked(&edge, &answer);
+        let (request, is_so) = edge.answered_with(&answer);
         let response = request.send().await.unwrap();
         assert_eq!(response.headers().contains_key("x-hop"), !nominated.contains("x-hop"), "{nominated}");
         assert_eq!((response.status().as_u16(), response.text().await.unwrap().as_str()), (200, "{}"));

@@ -5,7 +5,6 @@ use latchkey_tests::edge::dialect::ends_in_error;
 use latchkey_tests::edge::shared;
 use shared::event::{Completion, Event};
 use shared::provider::Api;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const DOCUMENT: &str = r#"{"model":"m","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}"#;
 const STREAM: &str = "data: {\"model\":\"m\",\"choices\":[{\"index\":0,\"delta\":{\"content\":\"word\"}}]}\n\n\
@@ -19,19 +18,12 @@ fn answer(content_type: &str, length: usize, body: &str) -> String {
 }
 
 /// What a client gets of an upstream that answers so, if it is whole, and the event.
-/// It may get no headers, thus no id: its request is told by its length.
 async fn ask(answer: &str) -> (Option<Vec<u8>>, Event) {
-    static LENGTH: AtomicUsize = AtomicUsize::new(1_000);
-    let length = LENGTH.fetch_add(1, Ordering::Relaxed);
-    let filling = "x".repeat(length - answer.len() - "x-filling: \r\n".len());
-    let answer = answer.replacen("\r\n", &format!("\r\nx-filling: {filling}\r\n"), 1);
-
     let edge = shared();
-    let request = edge.post("/raw/v1/chat/completions").bearer_auth(&edge.tokens.valid);
-    let request = request.header("content-type", "application/json").body(answer);
+    let (request, is_so) = edge.answered_with(answer);
     let body = async { request.send().await?.bytes().await };
     let body = body.await.ok().map(Vec::from);
-    (body, edge.events.only(|event| event.bytes_in == length as u64).await)
+    (body, edge.events.only(is_so).await)
 }
 
 #[tokio::test]
