@@ -1,5 +1,5 @@
 //! Frames that are as the one before them, but for strings that do not matter:
-//! most of a stream is that. To compare costs a tenth of reading.
+//! most of a stream is that. To compare costs less than to read.
 
 use super::facts::Facts;
 use super::fields::Field;
