@@ -147,8 +147,14 @@ fn a_change_of_the_log_drains_the_other() {
 }
 
 fn failed(folder: &TempDir, settings: &[(&str, &str)]) -> String {
-    let Output { status, stderr, .. } = serve(folder, settings).output().unwrap();
-    assert!(!status.success());
+    let mut child = serve(folder, settings).spawn().unwrap();
+    let has_ended = (0..300).any(|_| {
+        std::thread::sleep(Duration::from_millis(100));
+        child.try_wait().unwrap().is_some()
+    });
+    child.kill().unwrap();
+    let Output { status, stderr, .. } = child.wait_with_output().unwrap();
+    assert!(has_ended && !status.success(), "it serves");
     String::from_utf8(stderr).unwrap()
 }
 

@@ -6,7 +6,10 @@ use crate::redis_server::{DURABLE, Redis as Server};
 use control_plane::clock;
 use control_plane::events::log::redis::{Address, RedisLog};
 use control_plane::events::log::{EventLog, LogError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
 
 /// All that a log does, by two instances.
 async fn goes_through(url: &str, deployment: &str) {
@@ -160,6 +163,31 @@ async fn sentinels_tell_who_is_master() {
     append_at_last(&*logs::open(&url, "sentinel")).await;
     let wrong = logs::open(&url.replace("/events", "/nobody"), "sentinel");
     assert!(matches!(wrong.append(b"", 0).await, Err(LogError::Unreachable(_))));
+}
+
+/// Behind a name that means another one after a failover, as managed ones have.
+#[tokio::test]
+async fn a_master_that_became_a_replica_is_left() {
+    let servers = [Server::start(&DURABLE), Server::start(&DURABLE)];
+    let ports = servers.each_ref().map(Server::port);
+    let named = Arc::new(AtomicU16::new(ports[0]));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let now_named = Arc::clone(&named);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let mut server =
+                TcpStream::connect(("127.0.0.1", now_named.load(Ordering::Relaxed))).await.unwrap();
+            tokio::spawn(async move { tokio::io::copy_bidirectional(&mut client, &mut server).await });
+        }
+    });
+    let log = logs::open(&url, "moved");
+    log.append(b"1\n", clock::now()).await.unwrap();
+    // Which leaves its connections open.
+    servers[0].cli(&["REPLICAOF", "127.0.0.1", &ports[1].to_string()]);
+    named.store(ports[1], Ordering::Relaxed);
+    log.append(b"2\n", clock::now()).await.unwrap();
+    assert_eq!(servers[1].cli(&["XLEN", "latchkey:{moved}:events"]), "1");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
