@@ -15,6 +15,8 @@ have_postgresql() { # its server programs, which Debian keeps off the PATH
 
 missing=() # Debian packages
 have_postgresql || missing+=(postgresql)
+command -v redis-server >/dev/null || missing+=(redis-server)
+command -v redis-cli >/dev/null && command -v redis-benchmark >/dev/null || missing+=(redis-tools)
 command -v strace >/dev/null || missing+=(strace)
 command -v sqlite3 >/dev/null || missing+=(sqlite3)
 if [ ${#missing[@]} = 0 ]; then exit; fi
@@ -43,4 +45,14 @@ if ! have_postgresql; then
   install postgresql-common
   "${as_root[@]}" sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
 fi
+if ! command -v redis-server >/dev/null && [ ! -e /usr/sbin/policy-rc.d ]; then
+  # The same for Redis: this policy keeps packages from starting what they install.
+  printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+  trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
+  "${as_root[@]}" chmod 755 /usr/sbin/policy-rc.d
+fi
 install "${missing[@]}"
+if [[ " ${missing[*]} " = *" redis-server "* ]] && [ -d /run/systemd/system ]; then
+  # Nor is it started with the machine.
+  "${as_root[@]}" systemctl --quiet disable --now redis-server
+fi

@@ -2,10 +2,12 @@
 
 use crate::api::{self, ManagementTokens, TrustedProxies};
 use crate::clock;
-use crate::config::Config;
+use crate::config::{Config, EventLogKind};
 use crate::domain::{self, Act, Domain};
 use crate::events::log::database::DatabaseLog;
-use crate::events::{Consumer, ConsumerSettings, EventLog, Ingest};
+use crate::events::log::redis::{RedisLog, RedisSettings};
+use crate::events::log::{self, LogError};
+use crate::events::{Consumer, ConsumerSettings, Durability, Duty, EventLog, Ingest};
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -28,6 +30,8 @@ pub enum StartError {
     Database(#[from] store::Error),
     #[error("the built-in providers and prices cannot be stored: {0}")]
     Seed(#[from] domain::Error),
+    #[error("the event log cannot be used: {0}")]
+    EventLog(#[from] LogError),
     #[error("cannot listen on {0}: {1}; choose another LISTEN_ADDR, or end what uses it")]
     Listen(SocketAddr, #[source] std::io::Error),
 }
@@ -39,7 +43,8 @@ pub struct App {
     router: api::Router,
     store: Store,
     publisher: JoinHandle<()>,
-    consumer: JoinHandle<()>,
+    consumers: Vec<JoinHandle<()>>,
+    durability: watch::Receiver<Option<Durability>>,
     end: watch::Sender<bool>,
 }
 
@@ -50,6 +55,10 @@ impl App {
             tracing::info!(?applied, "migrations applied");
         }
         let store = Store::connect(&config.database_url).await?;
+        let logs = Logs::open(&config, &store)?;
+        if config.events.is_strict {
+            logs.chosen.check().await?;
+        }
         // Before anything that runs by itself, so that a port in use leaves nothing behind.
         let listener = TcpListener::bind(config.listen_addr)
             .await
@@ -57,7 +66,8 @@ impl App {
         let (end, shutdown) = watch::channel(false);
         let (snapshot, publisher) =
             snapshot::start(publisher_settings(&config), store.clone(), shutdown.clone());
-        let (ingest, consumer) = events(&config, &store);
+        let (ingest, consumers) = events(&config, &store, &logs);
+        let (known, durability) = watch::channel(None);
         let domain = Domain {
             store: store.clone(),
             snapshot,
@@ -75,8 +85,10 @@ impl App {
         let tokens = ManagementTokens::new(config.management_tokens);
         let proxies = TrustedProxies::new(config.network.trusted_proxies);
         let router = api::router(domain, tokens, proxies, Arc::new(ingest));
-        let consumer = tokio::spawn(consumer.run(shutdown));
-        Ok(Self { listener, router, store, publisher, consumer, end })
+        let consumers =
+            consumers.into_iter().map(|consumer| tokio::spawn(consumer.run(shutdown.clone()))).collect();
+        tokio::spawn(log::watch::watch(logs.chosen, known));
+        Ok(Self { listener, router, store, publisher, consumers, durability, end })
     }
 
     /// Where it listens; the real port if port 0 was asked for.
@@ -84,8 +96,13 @@ impl App {
         self.listener.local_addr()
     }
 
+    /// What the event log may lose, as it was found last; none before it answers.
+    pub fn durability(&self) -> watch::Receiver<Option<Durability>> {
+        self.durability.clone()
+    }
+
     /// Serves until `stop` ends; then finishes the requests in flight, lets the
-    /// publisher tell what it still has and the consumer finish what it began,
+    /// publisher tell what it still has and the consumers finish what they began,
     /// and closes the database.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> std::io::Result<()> {
         let result = api::serve(self.listener, self.router, stop).await;
@@ -93,8 +110,10 @@ impl App {
         if let Err(error) = self.publisher.await {
             tracing::error!(%error, "the publisher failed");
         }
-        if let Err(error) = self.consumer.await {
-            tracing::error!(%error, "the consumer of events failed");
+        for consumer in self.consumers {
+            if let Err(error) = consumer.await {
+                tracing::error!(%error, "the consumer of events failed");
+            }
         }
         self.store.close().await;
         tracing::info!("stopped");
@@ -102,13 +121,42 @@ impl App {
     }
 }
 
+/// The log that takes events in, and the other one, which is drained.
+struct Logs {
+    chosen: Arc<dyn EventLog>,
+    other: Option<Arc<dyn EventLog>>,
+}
+
+impl Logs {
+    fn open(config: &Config, store: &Store) -> Result<Self, LogError> {
+        let settings = RedisSettings::new(config.events.is_strict, clock::now);
+        let redis = match &config.events.redis {
+            Some(address) => Some(RedisLog::new(address, &config.deployment_id, settings)?),
+            None => None,
+        };
+        let redis = redis.map(|log| Arc::new(log) as Arc<dyn EventLog>);
+        let database: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
+        Ok(match (config.events.log, redis) {
+            (EventLogKind::Redis, Some(redis)) => Self { chosen: redis, other: Some(database) },
+            // Redis is chosen with its address only: see `config`.
+            (EventLogKind::Database | EventLogKind::Redis, redis) => Self { chosen: database, other: redis },
+        })
+    }
+}
+
 /// What takes events in, and what counts them.
-fn events(config: &Config, store: &Store) -> (Ingest, Consumer) {
-    let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
+fn events(config: &Config, store: &Store, logs: &Logs) -> (Ingest, Vec<Consumer>) {
+    let Logs { chosen, other } = logs;
     let wake = Arc::new(Notify::new());
-    let settings = ConsumerSettings { retention_days: config.events.retention_days, clock: clock::now };
-    let consumer = Consumer::new(store.clone(), Arc::clone(&log), Arc::clone(&wake), settings);
-    (Ingest::new(config.keys.edge_ingest.clone(), log, wake), consumer)
+    let consumer = |log: &Arc<dyn EventLog>, wake: &Arc<Notify>, duty| {
+        let retention_days = config.events.retention_days;
+        let settings = ConsumerSettings { retention_days, clock: clock::now, duty };
+        Consumer::new(store.clone(), Arc::clone(log), Arc::clone(wake), settings)
+    };
+    let mut consumers = vec![consumer(chosen, &wake, Duty::Count)];
+    consumers.extend(other.iter().map(|other| consumer(other, &Arc::default(), Duty::Drain)));
+    let ingest = Ingest::new(config.keys.edge_ingest.clone(), Arc::clone(chosen), wake);
+    (ingest.beside(other.clone()), consumers)
 }
 
 pub(crate) fn publisher_settings(config: &Config) -> PublisherSettings {

@@ -1,9 +1,11 @@
 //! Configuration: read once from the environment, typed. Everything that is
 //! missing or wrong is reported together.
 
+mod events;
 mod management;
 mod reader;
 
+pub use events::{EventLogKind, Events};
 pub use management::{ManagementApi, management_api};
 pub use reader::ConfigError;
 
@@ -74,12 +76,6 @@ pub struct Publisher {
 }
 
 #[derive(Debug)]
-pub struct Events {
-    /// `EVENT_RETENTION_DAYS`, default 90: events are kept so long; their sums for good.
-    pub retention_days: u32,
-}
-
-#[derive(Debug)]
 pub struct Network {
     /// `ALLOW_PRIVATE_UPSTREAMS`, default `false`: providers may have loopback and private addresses.
     pub allow_private_upstreams: bool,
@@ -138,7 +134,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let keys = read_keys(reader);
     let kv = read_kv(reader);
     let publisher = read_publisher(reader);
-    let events = read_events(reader);
+    let events = Events::read(reader);
     let network = read_network(reader);
     let log = read_log(reader);
     Some(Config {
@@ -157,17 +153,8 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
 
 /// What would be ignored is refused.
 fn refuse_unsupported(reader: &mut Reader<'_>) {
-    match reader.text("EVENT_LOG").as_deref() {
-        None | Some("database") => {}
-        Some("redis") => {
-            reader.problem("EVENT_LOG", "`redis` is not supported yet; leave it out or say `database`");
-        }
-        Some(_) => reader.problem("EVENT_LOG", "must be `database`"),
-    }
-    for name in ["REDIS_URL", "METRICS_TOKEN"] {
-        if reader.text(name).is_some() {
-            reader.problem(name, "is not supported yet; leave it out");
-        }
+    if reader.text("METRICS_TOKEN").is_some() {
+        reader.problem("METRICS_TOKEN", "is not supported yet; leave it out");
     }
 }
 
@@ -256,17 +243,6 @@ fn read_publisher(reader: &mut Reader<'_>) -> Option<Publisher> {
     let settle = reader.seconds("SNAPSHOT_SETTLE", "90", 0);
     let lease = reader.seconds("SNAPSHOT_LEASE", "10", 2);
     Some(Publisher { heartbeat: heartbeat?, settle: settle?, lease: lease? })
-}
-
-fn read_events(reader: &mut Reader<'_>) -> Option<Events> {
-    let days = reader.parsed("EVENT_RETENTION_DAYS", "90", "a number of days").filter(|days| {
-        let is_usable = (1..=3650).contains(days);
-        if !is_usable {
-            reader.problem("EVENT_RETENTION_DAYS", "must be from 1 to 3650 days");
-        }
-        is_usable
-    });
-    Some(Events { retention_days: days? })
 }
 
 fn read_network(reader: &mut Reader<'_>) -> Option<Network> {

@@ -16,6 +16,8 @@ mod pass;
 pub mod retain;
 mod tally;
 
-pub use consume::{Consumer, ConsumerSettings};
+pub use consume::{Consumer, ConsumerSettings, Duty};
 pub use ingest::Ingest;
 pub use log::EventLog;
+pub use log::durability::Durability;
+pub use log::redis::RedisLog;

@@ -22,6 +22,7 @@ pub mod local;
 pub mod postgres;
 pub mod process;
 pub mod queue;
+pub mod redis;
 pub mod soak;
 pub mod stack;
 pub mod workerd;

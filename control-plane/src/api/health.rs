@@ -2,6 +2,8 @@
 
 use super::Api;
 use super::auth::Anyone;
+use crate::events::Durability;
+use crate::events::log::LogError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -29,6 +31,9 @@ pub(super) struct Ready {
     database: Check,
     kv: Check,
     publisher: Check,
+    event_log: Check,
+    /// What the event log may lose of what it acknowledged, and what to set; none if it does not answer.
+    event_log_durability: Option<String>,
 }
 
 /// `ok`, or what fails and what to do. Reasons are in the log: this page is open to all.
@@ -45,11 +50,13 @@ pub(super) async fn live(_: Anyone) -> Json<Live> {
 #[utoipa::path(get, path = "/readyz", tag = "service", security(()),
     responses((status = 200, body = Ready), (status = 503, body = Ready)))]
 pub(super) async fn ready(_: Anyone, State(api): State<Api>) -> (StatusCode, Json<Ready>) {
-    let (database, kv, publisher) = tokio::join!(database(&api), kv(&api), publisher(&api));
-    let is_ready = [&database, &kv, &publisher].iter().all(|check| check.0 == "ok");
+    let (database, kv, publisher, (event_log, durability)) =
+        tokio::join!(database(&api), kv(&api), publisher(&api), event_log(&api));
+    let is_ready = [&database, &kv, &publisher, &event_log].iter().all(|check| check.0 == "ok");
     let (code, status) =
         if is_ready { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
-    (code, Json(Ready { status, database, kv, publisher }))
+    let event_log_durability = durability.map(|durability| durability.to_string());
+    (code, Json(Ready { status, database, kv, publisher, event_log, event_log_durability }))
 }
 
 async fn database(api: &Api) -> Check {
@@ -71,6 +78,29 @@ async fn publisher(api: &Api) -> Check {
         if status.lag_ms > LONGEST_LAG_MS { Err(format!("lag is {} ms", status.lag_ms)) } else { Ok(()) }
     };
     check(lag, advice).await
+}
+
+/// A setting that may lose something is told; it is a failure only with `EVENT_LOG_STRICT`.
+async fn event_log(api: &Api) -> (Check, Option<Durability>) {
+    let advice = "the event log takes nothing in, or may lose it although EVENT_LOG_STRICT is set; \
+                  check DATABASE_URL, or REDIS_URL and Redis's settings. Events wait at the edge";
+    let mut durability = None;
+    let look = async {
+        match api.ingest.log().check().await {
+            Ok(found) => {
+                durability = Some(found);
+                Ok(())
+            }
+            Err(error) => {
+                let message = error.to_string();
+                if let LogError::Lossy(found) = error {
+                    durability = Some(found);
+                }
+                Err(message)
+            }
+        }
+    };
+    (check(look, advice).await, durability)
 }
 
 async fn check(run: impl Future<Output = Result<(), String>>, advice: &str) -> Check {

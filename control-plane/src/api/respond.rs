@@ -16,6 +16,9 @@ use uuid::Uuid;
 /// Longer than anything here takes; a body that trickles in ends with it.
 const TIME_LIMIT: Duration = Duration::from_secs(30);
 
+/// What is unavailable is tried again this soon; most failures are over by then, or last.
+const RETRY_AFTER_SECS: u16 = 5;
+
 /// The id under which the log has a request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestId(pub Uuid);
@@ -74,6 +77,9 @@ fn with_body(mut response: Response, error: &ApiError, id: Uuid) -> Response {
     response.headers_mut().extend(body.headers().clone());
     if error.status == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+    if error.status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECS));
     }
     *response.body_mut() = body.into_body();
     response

@@ -63,9 +63,11 @@ fn each_wrong_value_is_named_and_not_shown() {
         ("DATABASE_URL", "postgres://user:hush@host:port/db"),
         ("DATABASE_URL", "postgres://user@host/db?sslmode=hush"),
         ("DATABASE_URL", "mysql://hush"),
-        ("EVENT_LOG", "redis"),
         ("EVENT_LOG", "hush"),
-        ("REDIS_URL", "redis://:hush@host"),
+        ("EVENT_LOG_STRICT", "hush"),
+        ("REDIS_URL", "hush"),
+        ("REDIS_URL", "redis://:hush@host:port"),
+        ("REDIS_URL", "redis-sentinel://:hush@host"),
         ("METRICS_TOKEN", "hush"),
         ("DEPLOYMENT_ID", "hush hush"),
         ("MANAGEMENT_TOKEN", "hush"),
@@ -94,6 +96,20 @@ fn cloudflare_itself_needs_a_token() {
     assert!(message.contains("CLOUDFLARE_API_TOKEN"), "{message}");
     let config = read_with(&[account[0], account[1], ("CLOUDFLARE_API_TOKEN", "t")]).unwrap();
     assert_eq!(config.kv.api_base.as_str(), "https://api.cloudflare.com/client/v4/accounts/abc");
+}
+
+#[test]
+fn the_event_log() {
+    let config = read_with(&[]).unwrap();
+    assert_eq!((config.events.log, config.events.is_strict), (EventLogKind::Database, false));
+    let message = read_with(&[("EVENT_LOG", "redis")]).unwrap_err().to_string();
+    assert!(message.contains("\n  REDIS_URL: is required"), "{message}");
+    let url = ("REDIS_URL", "rediss://:hush@host");
+    let config = read_with(&[("EVENT_LOG", "redis"), url, ("EVENT_LOG_STRICT", "true")]).unwrap();
+    assert_eq!((config.events.log, config.events.is_strict), (EventLogKind::Redis, true));
+    assert!(!format!("{config:?}").contains("hush"));
+    // To drain what is left there.
+    assert!(read_with(&[url]).unwrap().events.redis.is_some());
 }
 
 #[test]

@@ -3,8 +3,9 @@
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
 use super::{Act, Domain, Error, Result};
+use crate::events::Ingest;
 use crate::events::consume::CONSUMER;
-use crate::events::log::{Backlog, EventLog};
+use crate::events::log::Backlog;
 use crate::store::events::{self as table, EventRow};
 use crate::store::{event_bodies, event_isolates, event_set_aside, token_usage, tokens};
 use serde_json::json;
@@ -122,8 +123,9 @@ impl Domain {
         page.page(rows, |row| row.id.as_bytes().to_vec(), Ok)
     }
 
-    pub async fn events_status(&self, log: &dyn EventLog, now: UnixMs) -> Result<Status> {
-        let backlog = log.backlog(CONSUMER).await.map_err(|error| Error::Internal(error.to_string()))?;
+    /// `ingest` knows the logs in which batches wait.
+    pub async fn events_status(&self, ingest: &Ingest, now: UnixMs) -> Result<Status> {
+        let backlog = ingest.backlog(CONSUMER).await.map_err(|error| Error::Internal(error.to_string()))?;
         let mut tx = self.store.read().await?;
         Ok(Status {
             backlog,

@@ -24,6 +24,10 @@ const BATCHES: u32 = 8;
 /// left behind.
 const POLL: Duration = Duration::from_millis(500);
 
+/// How often a log is looked at that is no longer the chosen one, once it is
+/// empty: during a rolling deployment others still append to it.
+const POLL_OTHER: Duration = Duration::from_secs(10);
+
 /// How often what is too old is removed.
 const RETAIN_EVERY: Duration = Duration::from_mins(10);
 
@@ -35,6 +39,16 @@ pub struct ConsumerSettings {
     /// How long events are kept, in days.
     pub retention_days: u32,
     pub clock: fn() -> UnixMs,
+    pub duty: Duty,
+}
+
+/// What a consumer is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duty {
+    /// Counts what is taken in, and removes what is too old.
+    Count,
+    /// Counts what is left in a log that was chosen before.
+    Drain,
 }
 
 #[derive(Debug, Error)]
@@ -66,15 +80,19 @@ impl Consumer {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>) {
         let (mut failures, mut complaint) = (0_u32, Complaint::default());
         let mut retain_at = Instant::now();
+        let (retains, poll) = match self.settings.duty {
+            Duty::Count => (true, POLL),
+            Duty::Drain => (false, POLL_OTHER),
+        };
         while !*shutdown.borrow() {
-            if retain_at <= Instant::now() {
+            if retains && retain_at <= Instant::now() {
                 retain_at = Instant::now() + self.retain().await;
             }
             let pause = match self.pass().await {
                 Ok(counted) => {
                     complaint.succeeded();
                     failures = 0;
-                    if counted.is_some() { Duration::ZERO } else { POLL }
+                    if counted.is_some() { Duration::ZERO } else { poll }
                 }
                 Err(error) => {
                     complaint.failed(&error, Instant::now());

@@ -1,7 +1,7 @@
 //! Takes batches in from the edge: a signed call, kept durably before it is answered.
 
 use super::batch;
-use super::log::{EventLog, LogError};
+use super::log::{Backlog, EventLog, LogError};
 use super::nonces::Nonces;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
@@ -18,6 +18,8 @@ pub struct Ingest {
     keys: KeyRing,
     nonces: Nonces,
     log: Arc<dyn EventLog>,
+    /// Chosen before, and drained.
+    other: Option<Arc<dyn EventLog>>,
     wake: Arc<Notify>,
 }
 
@@ -41,7 +43,13 @@ pub enum IngestError {
 impl Ingest {
     /// `EDGE_INGEST_KEY` and the log; `wake` tells the consumer of this process.
     pub fn new(keys: KeyRing, log: Arc<dyn EventLog>, wake: Arc<Notify>) -> Self {
-        Self { keys, nonces: Nonces::default(), log, wake }
+        Self { keys, nonces: Nonces::default(), log, other: None, wake }
+    }
+
+    /// What waits in `other` too is told.
+    #[must_use]
+    pub fn beside(self, other: Option<Arc<dyn EventLog>>) -> Self {
+        Self { other, ..self }
     }
 
     /// Verifies the call and keeps its body. A sender that hears nothing, or of
@@ -61,6 +69,15 @@ impl Ingest {
 
     pub fn log(&self) -> &dyn EventLog {
         &*self.log
+    }
+
+    /// What `consumer` is not done with, in whichever log.
+    pub async fn backlog(&self, consumer: &str) -> Result<Backlog, LogError> {
+        let backlog = self.log.backlog(consumer).await?;
+        match &self.other {
+            Some(other) => Ok(backlog.and(other.backlog(consumer).await?)),
+            None => Ok(backlog),
+        }
     }
 }
 

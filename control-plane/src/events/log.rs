@@ -1,17 +1,36 @@
 //! The durable log: batches of events, kept until every consumer is done with them.
 
 pub mod database;
+pub mod durability;
+pub mod redis;
+pub mod watch;
 
 use crate::store;
+use durability::Durability;
 use shared::id::UnixMs;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use thiserror::Error;
 
+/// Why a log did not do what was asked. Whatever it is, a batch that was not
+/// acknowledged may be sent again.
 #[derive(Debug, Error)]
-#[error("the event log failed: {0}")]
-pub struct LogError(#[from] store::Error);
+pub enum LogError {
+    #[error("the database failed: {0}")]
+    Database(#[from] store::Error),
+    /// Also: it does not answer in time.
+    #[error("Redis cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("Redis is full: {0}")]
+    Full(String),
+    #[error("Redis takes no writes: {0}")]
+    ReadOnly(String),
+    #[error("Redis refused: {0}")]
+    Refused(String),
+    #[error("EVENT_LOG_STRICT is set, and the log can lose what it acknowledged: {0}")]
+    Lossy(Durability),
+}
 
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, LogError>> + Send + 'a>>;
 
@@ -52,4 +71,17 @@ pub trait EventLog: Debug + Send + Sync {
     fn acknowledge<'a>(&'a self, consumer: &'a str, done: &'a [Position]) -> Answer<'a, ()>;
 
     fn backlog<'a>(&'a self, consumer: &'a str) -> Answer<'a, Backlog>;
+
+    /// What may be lost of what was acknowledged; an error where nothing can be
+    /// taken in, as far as that can be told without taking anything in.
+    fn check(&self) -> Answer<'_, Durability>;
+}
+
+impl Backlog {
+    /// Of two logs together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        let oldest = self.oldest.into_iter().chain(other.oldest).min();
+        Self { batches: self.batches + other.batches, oldest }
+    }
 }

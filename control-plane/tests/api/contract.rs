@@ -3,12 +3,14 @@
 use super::Database;
 
 type World = crate::world::World<Database>;
+type Log = crate::logs::Table<Database>;
 
 mod audit;
 mod concurrency;
 mod credentials;
 mod events;
 mod ingest;
+mod log;
 mod migrate;
 mod prices;
 mod process;

@@ -9,11 +9,17 @@
 #[expect(dead_code, unreachable_pub, reason = "made for the end-to-end tests, which use more of it")]
 mod postgres_server;
 
+#[path = "../../../tests/src/redis.rs"]
+#[expect(unreachable_pub, reason = "as above")]
+mod redis_server;
+
 mod database;
 mod edge;
+mod logs;
 mod world;
 
 mod outage;
 mod postgres;
+mod redis;
 mod sqlite;
 mod tls;

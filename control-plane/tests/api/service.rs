@@ -13,7 +13,8 @@ async fn says_that_it_lives_and_is_ready() {
     let world = World::start().await;
     assert_eq!(world.send(open("/livez")).await.ok(StatusCode::OK)["status"], "ok");
     let ready = world.send(open("/readyz")).await.ok(StatusCode::OK);
-    assert_eq!(ready.to_string().matches("\"ok\"").count(), 4, "{ready}");
+    assert_eq!(ready.to_string().matches("\"ok\"").count(), 5, "{ready}");
+    assert_eq!(ready["event_log_durability"], "what is acknowledged is on disk");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use axum::{Json, Router};
 use control_plane::api::{self, ManagementTokens, TrustedProxies};
 use control_plane::domain::{Act, Domain};
 use control_plane::events::log::database::DatabaseLog;
-use control_plane::events::{Consumer, ConsumerSettings, EventLog, Ingest};
+use control_plane::events::{Consumer, ConsumerSettings, Duty, EventLog, Ingest};
 use control_plane::secret::Secret;
 use control_plane::snapshot::{self, PublisherSettings, SnapshotHandle};
 use control_plane::store::{Store, migrate};
@@ -50,6 +50,13 @@ pub(crate) struct Answer {
 impl<D: Database> World<D> {
     pub(crate) async fn start() -> Self {
         Self::on(Arc::new(D::create())).await
+    }
+
+    /// Whose events go into another log than the database's.
+    pub(crate) async fn over(log: Arc<dyn EventLog>) -> Self {
+        let mut world = Self::start().await;
+        world.take_events_into(log);
+        world
     }
 
     /// On a database that there is; its tables may be missing.
@@ -101,12 +108,14 @@ impl<D: Database> World<D> {
             allow_private_upstreams,
         };
         domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
-        let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
-        let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
         let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
-        let ingest = Arc::new(Ingest::new(ring(5), Arc::clone(&log), Arc::default()));
-        let router = api::router(domain.clone(), ManagementTokens::new(tokens.into()), proxies, ingest);
+        let router = router(&domain, &log);
         Self { router, snapshot, domain, store, tags, log, shutdown, database, kv }
+    }
+
+    fn take_events_into(&mut self, log: Arc<dyn EventLog>) {
+        self.router = router(&self.domain, &log);
+        self.log = log;
     }
 
     /// Ends the control plane and leaves its database.
@@ -118,7 +127,8 @@ impl<D: Database> World<D> {
 
     /// A consumer of events, to be run by hand.
     pub(crate) fn consumer(&self) -> Consumer {
-        let settings = ConsumerSettings { retention_days: 90, clock: control_plane::clock::now };
+        let settings =
+            ConsumerSettings { retention_days: 90, clock: control_plane::clock::now, duty: Duty::Count };
         Consumer::new(self.store.clone(), Arc::clone(&self.log), Arc::default(), settings)
     }
 
@@ -169,6 +179,13 @@ impl<D: Database> World<D> {
         let answer = self.post(&path, body).await.ok(StatusCode::CREATED);
         format!("{path}/{}", answer["id"].as_str().unwrap())
     }
+}
+
+fn router(domain: &Domain, log: &Arc<dyn EventLog>) -> Router {
+    let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
+    let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
+    let ingest = Arc::new(Ingest::new(ring(5), Arc::clone(log), Arc::default()));
+    api::router(domain.clone(), ManagementTokens::new(tokens.into()), proxies, ingest)
 }
 
 impl Answer {

@@ -2,6 +2,7 @@
 //!
 //! Both databases commit durably: see `store/sqlite.rs` and `store/postgres.rs`.
 
+use super::durability::Durability;
 use super::{Answer, Backlog, Entry, EventLog, LogError, Position};
 use crate::store::{Store, event_log as table};
 use shared::id::UnixMs;
@@ -34,6 +35,10 @@ impl EventLog for DatabaseLog {
 
     fn backlog<'a>(&'a self, consumer: &'a str) -> Answer<'a, Backlog> {
         Box::pin(backlog(&self.0, consumer))
+    }
+
+    fn check(&self) -> Answer<'_, Durability> {
+        Box::pin(async { Ok(self.0.ping().await.map(|()| Durability::default())?) })
     }
 }
 
