@@ -1,7 +1,7 @@
 //! CPU of workerd per request, beside the floor.
 
 use super::load::{self, Target};
-use super::report::Row;
+use super::report::{Row, median};
 use super::rig::Rig;
 use crate::crowd::Crowd;
 use crate::process::Process;
@@ -101,9 +101,4 @@ async fn cpu_per_request(server: &Process, target: &Target, requests: usize) -> 
     let before = server.cpu();
     load::run(target, requests, CONNECTIONS).await;
     server.cpu().saturating_sub(before) / u32::try_from(requests).unwrap()
-}
-
-fn median(mut values: Vec<Duration>) -> Duration {
-    values.sort();
-    values[values.len() / 2]
 }

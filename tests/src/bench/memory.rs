@@ -31,9 +31,8 @@ pub async fn growth(rig: &Rig) -> Vec<Row> {
 }
 
 fn row(of: &str, measured: &Memory, beside: &str, floor: &Memory, limit: f64) -> Row {
-    let show = |memory: &Memory| {
-        format!("{:.1} B, of {} MB", memory.grown_per_request, memory.full / 1_000_000)
-    };
+    let show =
+        |memory: &Memory| format!("{:.1} B, of {} MB", memory.grown_per_request, memory.full / 1_000_000);
     Row {
         what: format!("resident memory grown a request after {FILLED}, {of}"),
         measured: show(measured),

@@ -1,7 +1,7 @@
 //! What the publisher costs at a million tokens, beside reading the same rows
 //! and beside the same change at a thousand.
 
-use super::report::Row;
+use super::report::{Row, median};
 use crate::keys;
 use crate::kv::{KvServer, NAMESPACE};
 use crate::postgres::Postgres;
@@ -260,9 +260,4 @@ pub async fn one_change() -> Vec<Row> {
         });
     }
     rows
-}
-
-fn median(mut took: Vec<Duration>) -> Duration {
-    took.sort();
-    took[took.len() / 2]
 }
