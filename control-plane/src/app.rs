@@ -1,11 +1,13 @@
 //! The running service: what is started, in which order, and how it ends.
 
-use crate::api::{self, ManagementTokens, TrustedProxies};
+use crate::api::{self, Access, ManagementTokens, MetricsTokens, TrustedProxies};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::{self, Act, Domain};
+use crate::events::consume::CONSUMER;
 use crate::events::log::database::DatabaseLog;
 use crate::events::{Consumer, ConsumerSettings, EventLog, Ingest};
+use crate::metrics::Metrics;
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -45,19 +47,21 @@ pub struct App {
 
 impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(clock::now()));
         let applied = migrate::up(&config.database_url).await?;
         if !applied.is_empty() {
             tracing::info!(?applied, "migrations applied");
         }
-        let store = Store::connect(&config.database_url).await?;
+        let store = Store::connect(&config.database_url).await?.measured(metrics.database.clone());
         // Before anything that runs by itself, so that a port in use leaves nothing behind.
         let listener = TcpListener::bind(config.listen_addr)
             .await
             .map_err(|error| StartError::Listen(config.listen_addr, error))?;
         let (end, shutdown) = watch::channel(false);
+        let settings = publisher_settings(&config);
         let (snapshot, publisher) =
-            snapshot::start(publisher_settings(&config), store.clone(), shutdown.clone());
-        let (ingest, consumer) = events(&config, &store);
+            snapshot::start_measured(settings, store.clone(), metrics.publisher.clone(), shutdown.clone());
+        let (ingest, consumer) = events(&config, &store, &metrics);
         let domain = Domain {
             store: store.clone(),
             snapshot,
@@ -72,9 +76,12 @@ impl App {
         let act = Act::system(clock::now());
         domain.seed_providers(&act).await?;
         domain.seed_prices(&act).await?;
-        let tokens = ManagementTokens::new(config.management_tokens);
-        let proxies = TrustedProxies::new(config.network.trusted_proxies);
-        let router = api::router(domain, tokens, proxies, Arc::new(ingest));
+        let access = Access {
+            management: ManagementTokens::new(config.management_tokens),
+            metrics: MetricsTokens::new(config.metrics_tokens),
+            proxies: TrustedProxies::new(config.network.trusted_proxies),
+        };
+        let router = api::router(domain, access, Arc::new(ingest), &metrics);
         let consumer = tokio::spawn(consumer.run(shutdown));
         Ok(Self { listener, router, store, publisher, consumer, end })
     }
@@ -103,12 +110,14 @@ impl App {
 }
 
 /// What takes events in, and what counts them.
-fn events(config: &Config, store: &Store) -> (Ingest, Consumer) {
+fn events(config: &Config, store: &Store, metrics: &Metrics) -> (Ingest, Consumer) {
     let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
     let wake = Arc::new(Notify::new());
     let settings = ConsumerSettings { retention_days: config.events.retention_days, clock: clock::now };
-    let consumer = Consumer::new(store.clone(), Arc::clone(&log), Arc::clone(&wake), settings);
-    (Ingest::new(config.keys.edge_ingest.clone(), log, wake), consumer)
+    let counted = metrics.consumer(CONSUMER);
+    let consumer = Consumer::new(store.clone(), Arc::clone(&log), Arc::clone(&wake), settings, counted);
+    let keys = config.keys.edge_ingest.clone();
+    (Ingest::new(keys, log, wake, metrics.ingest.clone()), consumer)
 }
 
 pub(crate) fn publisher_settings(config: &Config) -> PublisherSettings {

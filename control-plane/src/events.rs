@@ -19,3 +19,7 @@ mod tally;
 pub use consume::{Consumer, ConsumerSettings};
 pub use ingest::Ingest;
 pub use log::EventLog;
+pub use pass::Counted;
+
+/// Who reads the log, by name.
+pub const CONSUMERS: [&str; 1] = [consume::CONSUMER];

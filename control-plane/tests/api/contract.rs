@@ -9,6 +9,7 @@ mod concurrency;
 mod credentials;
 mod events;
 mod ingest;
+mod metrics;
 mod migrate;
 mod prices;
 mod process;

@@ -11,6 +11,7 @@ mod postgres_server;
 
 mod database;
 mod edge;
+mod scrape;
 mod world;
 
 mod outage;
