@@ -14,6 +14,7 @@ mod edge;
 mod scrape;
 mod world;
 
+mod deploy;
 mod outage;
 mod postgres;
 mod sqlite;
