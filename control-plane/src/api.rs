@@ -15,6 +15,7 @@ mod events;
 mod extract;
 mod health;
 mod list;
+mod metrics;
 mod prices;
 mod projects;
 mod providers;
@@ -24,13 +25,14 @@ mod snapshot;
 mod tokens;
 mod usage;
 
-pub use auth::ManagementTokens;
+pub use auth::{Access, ManagementTokens, MetricsTokens};
 pub use axum::Router;
 pub use client::TrustedProxies;
 pub use serve::serve;
 
 use crate::domain::Domain;
 use crate::events::Ingest;
+use crate::metrics::{Metrics, Scraper};
 use crate::store::Store;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::header;
@@ -50,32 +52,28 @@ const MAX_BODY: usize = 1024 * 1024;
 #[derive(Clone, Debug)]
 pub struct Api {
     domain: Domain,
-    tokens: Arc<ManagementTokens>,
-    proxies: Arc<TrustedProxies>,
+    access: Arc<Access>,
     ingest: Arc<Ingest>,
+    scraper: Arc<Scraper>,
     openapi: Arc<str>,
 }
 
 /// The whole service.
-pub fn router(
-    domain: Domain,
-    tokens: ManagementTokens,
-    proxies: TrustedProxies,
-    ingest: Arc<Ingest>,
-) -> Router {
+pub fn router(domain: Domain, access: Access, ingest: Arc<Ingest>, metrics: &Arc<Metrics>) -> Router {
     let (router, document) = routes().split_for_parts();
     // A document made of strings and numbers can always be written.
     let openapi = document.to_json().unwrap_or_default().into();
-    let api = Api { domain, tokens: Arc::new(tokens), proxies: Arc::new(proxies), ingest, openapi };
+    let scraper = Arc::new(Scraper::new(Arc::clone(metrics), domain.clone(), Arc::clone(&ingest)));
+    let api = Api { domain, access: Arc::new(access), ingest, scraper, openapi };
     router
         .fallback(error::unknown_path)
         .method_not_allowed_fallback(error::unknown_method)
         .with_state(api)
         // Innermost first: the body is limited before anything reads it; the
-        // outermost gives the request its id, bounds its time, logs it, and
+        // outermost gives the request its id, bounds its time, logs and counts it, and
         // turns every error, also those of the layers below, into one shape.
         .layer(DefaultBodyLimit::max(MAX_BODY))
-        .layer(middleware::from_fn(respond::respond))
+        .layer(middleware::from_fn_with_state(metrics.http.clone(), respond::respond))
 }
 
 fn routes() -> OpenApiRouter<Api> {
@@ -103,6 +101,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(edge::events))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
+        .routes(routes!(metrics::metrics))
         .routes(routes!(openapi))
 }
 
@@ -122,6 +121,8 @@ impl Modify for Schemes {
         let components = openapi.components.get_or_insert_default();
         let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         components.add_security_scheme("management_token", token);
+        let token = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        components.add_security_scheme("metrics_token", token);
         let signature = ApiKeyValue::with_description(
             CALL_SIGNATURE,
             "With `x-latchkey-time` and `x-latchkey-nonce`: HMAC-SHA256 with `EDGE_INGEST_KEY`.",

@@ -1,13 +1,15 @@
 //! The running service: what is started, in which order, and how it ends.
 
-use crate::api::{self, ManagementTokens, TrustedProxies};
+use crate::api::{self, Access, ManagementTokens, MetricsTokens, TrustedProxies};
 use crate::clock;
 use crate::config::{Config, EventLogKind};
 use crate::domain::{self, Act, Domain};
+use crate::events::consume::CONSUMER;
 use crate::events::log::database::DatabaseLog;
 use crate::events::log::redis::{RedisLog, RedisSettings};
 use crate::events::log::{self, LogError};
 use crate::events::{Consumer, ConsumerSettings, Durability, Duty, EventLog, Ingest};
+use crate::metrics::Metrics;
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -50,11 +52,12 @@ pub struct App {
 
 impl App {
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new(clock::now()));
         let applied = migrate::up(&config.database_url).await?;
         if !applied.is_empty() {
             tracing::info!(?applied, "migrations applied");
         }
-        let store = Store::connect(&config.database_url).await?;
+        let store = Store::connect(&config.database_url).await?.measured(metrics.database.clone());
         let logs = Logs::open(&config, &store)?;
         if config.events.is_strict {
             logs.chosen.check().await?;
@@ -64,9 +67,10 @@ impl App {
             .await
             .map_err(|error| StartError::Listen(config.listen_addr, error))?;
         let (end, shutdown) = watch::channel(false);
+        let settings = publisher_settings(&config);
         let (snapshot, publisher) =
-            snapshot::start(publisher_settings(&config), store.clone(), shutdown.clone());
-        let (ingest, consumers) = events(&config, &store, &logs);
+            snapshot::start_measured(settings, store.clone(), metrics.publisher.clone(), shutdown.clone());
+        let (ingest, consumers) = events(&config, &store, &logs, &metrics);
         let (known, durability) = watch::channel(None);
         let domain = Domain {
             store: store.clone(),
@@ -82,9 +86,12 @@ impl App {
         let act = Act::system(clock::now());
         domain.seed_providers(&act).await?;
         domain.seed_prices(&act).await?;
-        let tokens = ManagementTokens::new(config.management_tokens);
-        let proxies = TrustedProxies::new(config.network.trusted_proxies);
-        let router = api::router(domain, tokens, proxies, Arc::new(ingest));
+        let access = Access {
+            management: ManagementTokens::new(config.management_tokens),
+            metrics: MetricsTokens::new(config.metrics_tokens),
+            proxies: TrustedProxies::new(config.network.trusted_proxies),
+        };
+        let router = api::router(domain, access, Arc::new(ingest), &metrics);
         let consumers =
             consumers.into_iter().map(|consumer| tokio::spawn(consumer.run(shutdown.clone()))).collect();
         tokio::spawn(log::watch::watch(logs.chosen, known));
@@ -145,17 +152,18 @@ impl Logs {
 }
 
 /// What takes events in, and what counts them.
-fn events(config: &Config, store: &Store, logs: &Logs) -> (Ingest, Vec<Consumer>) {
+fn events(config: &Config, store: &Store, logs: &Logs, metrics: &Metrics) -> (Ingest, Vec<Consumer>) {
     let Logs { chosen, other } = logs;
     let wake = Arc::new(Notify::new());
     let consumer = |log: &Arc<dyn EventLog>, wake: &Arc<Notify>, duty| {
         let retention_days = config.events.retention_days;
         let settings = ConsumerSettings { retention_days, clock: clock::now, duty };
-        Consumer::new(store.clone(), Arc::clone(log), Arc::clone(wake), settings)
+        Consumer::new(store.clone(), Arc::clone(log), Arc::clone(wake), settings, metrics.consumer(CONSUMER))
     };
     let mut consumers = vec![consumer(chosen, &wake, Duty::Count)];
     consumers.extend(other.iter().map(|other| consumer(other, &Arc::default(), Duty::Drain)));
-    let ingest = Ingest::new(config.keys.edge_ingest.clone(), Arc::clone(chosen), wake);
+    let ingest =
+        Ingest::new(config.keys.edge_ingest.clone(), Arc::clone(chosen), wake, metrics.ingest.clone());
     (ingest.beside(other.clone()), consumers)
 }
 

@@ -2,10 +2,12 @@
 //! missing or wrong is reported together.
 
 mod events;
+mod log;
 mod management;
 mod reader;
 
 pub use events::{EventLogKind, Events};
+pub use log::{Log, LogFormat};
 pub use management::{ManagementApi, management_api};
 pub use reader::ConfigError;
 
@@ -17,7 +19,6 @@ use reader::Reader;
 use shared::key::KeyRing;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use url::Url;
 
 /// What `latchkey serve` needs.
@@ -31,6 +32,8 @@ pub struct Config {
     pub deployment_id: String,
     /// `MANAGEMENT_TOKEN`, required: at least 32 characters; two, separated by a comma, for rotation.
     pub management_tokens: Vec<Secret>,
+    /// `METRICS_TOKEN`, default none: what `/metrics` asks for, as `MANAGEMENT_TOKEN` is written.
+    pub metrics_tokens: Vec<Secret>,
     pub keys: Keys,
     pub kv: Kv,
     pub publisher: Publisher,
@@ -83,20 +86,6 @@ pub struct Network {
     pub trusted_proxies: Vec<IpNet>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Log {
-    /// `LOG_FORMAT`, `text` (default) or `json`.
-    pub format: LogFormat,
-    /// `LOG_LEVEL`, default `info`: error, warn, info, debug or trace, or directives such as `info,sqlx=debug`.
-    pub level: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 impl Config {
     /// Reads all variables through `get`, which answers as the environment does.
     pub fn read(get: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
@@ -125,23 +114,24 @@ pub fn token_tag_key(get: &dyn Fn(&str) -> Option<String>) -> Result<Option<KeyR
 
 // Every part is read before any is missed, so that one run names all that is wrong.
 fn read(reader: &mut Reader<'_>) -> Option<Config> {
-    refuse_unsupported(reader);
     let listen_addr =
         reader.parsed("LISTEN_ADDR", "127.0.0.1:8080", "an address and port such as 127.0.0.1:8080");
     let database_url = read_database_url(reader);
     let deployment_id = read_deployment_id(reader);
     let management_tokens = read_management_tokens(reader);
+    let metrics_tokens = read_tokens(reader, "METRICS_TOKEN");
     let keys = read_keys(reader);
     let kv = read_kv(reader);
     let publisher = read_publisher(reader);
     let events = Events::read(reader);
     let network = read_network(reader);
-    let log = read_log(reader);
+    let log = log::read(reader);
     Some(Config {
         listen_addr: listen_addr?,
         database_url: database_url?,
         deployment_id: deployment_id?,
         management_tokens: management_tokens?,
+        metrics_tokens: metrics_tokens?,
         keys: keys?,
         kv: kv?,
         publisher: publisher?,
@@ -149,13 +139,6 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         network: network?,
         log: log?,
     })
-}
-
-/// What would be ignored is refused.
-fn refuse_unsupported(reader: &mut Reader<'_>) {
-    if reader.text("METRICS_TOKEN").is_some() {
-        reader.problem("METRICS_TOKEN", "is not supported yet; leave it out");
-    }
 }
 
 fn read_database_url(reader: &mut Reader<'_>) -> Option<String> {
@@ -179,12 +162,18 @@ fn read_deployment_id(reader: &mut Reader<'_>) -> Option<String> {
 }
 
 fn read_management_tokens(reader: &mut Reader<'_>) -> Option<Vec<Secret>> {
-    let text = reader.required("MANAGEMENT_TOKEN")?;
+    reader.required("MANAGEMENT_TOKEN")?;
+    read_tokens(reader, "MANAGEMENT_TOKEN")
+}
+
+/// One, or two for rotation; none where the variable is not set.
+fn read_tokens(reader: &mut Reader<'_>, name: &str) -> Option<Vec<Secret>> {
+    let Some(text) = reader.text(name) else { return Some(Vec::new()) };
     let tokens: Vec<&str> = text.split(',').map(str::trim).collect();
     let is_usable = |token: &&str| token.len() >= 32 && token.bytes().all(|byte| byte.is_ascii_graphic());
     if tokens.len() > 2 || !tokens.iter().all(is_usable) {
         reader.problem(
-            "MANAGEMENT_TOKEN",
+            name,
             "must be one token, or two separated by a comma, each of at least 32 printable characters",
         );
         return None;
@@ -261,34 +250,6 @@ fn read_network(reader: &mut Reader<'_>) -> Option<Network> {
 
 fn network(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
-}
-
-fn read_log(reader: &mut Reader<'_>) -> Option<Log> {
-    let level = reader.text("LOG_LEVEL").unwrap_or_else(|| "info".to_owned());
-    if !is_log_filter(&level) {
-        reader.problem(
-            "LOG_LEVEL",
-            "must be error, warn, info, debug or trace, or directives such as info,sqlx=debug",
-        );
-    }
-    let format = match reader.text("LOG_FORMAT").as_deref() {
-        None | Some("text") => Some(LogFormat::Text),
-        Some("json") => Some(LogFormat::Json),
-        Some(_) => {
-            reader.problem("LOG_FORMAT", "must be `text` or `json`");
-            None
-        }
-    };
-    Some(Log { format: format?, level })
-}
-
-/// `level`, or `target=level`, separated by commas. A bare word that is no level
-/// would be read as a target, and silence everything else.
-fn is_log_filter(text: &str) -> bool {
-    text.split(',').all(|part| {
-        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
-        level.trim().parse::<LevelFilter>().is_ok()
-    }) && text.parse::<Targets>().is_ok()
 }
 
 fn is_local(url: &Url) -> bool {

@@ -21,3 +21,7 @@ pub use ingest::Ingest;
 pub use log::EventLog;
 pub use log::durability::Durability;
 pub use log::redis::RedisLog;
+pub use pass::Counted;
+
+/// Who reads the log, by name.
+pub const CONSUMERS: [&str; 1] = [consume::CONSUMER];

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod events;
+pub mod metrics;
 pub mod money;
 pub mod secret;
 pub mod snapshot;

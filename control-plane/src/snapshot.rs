@@ -30,6 +30,7 @@ pub use handle::{SnapshotHandle, Status, WhoPublishes};
 pub use inspect::{Overview, Rebuild, overview, rebuild};
 pub use verify::{Report, verify};
 
+use crate::metrics::PublisherMetrics;
 use crate::store::Store;
 use shared::id::UnixMs;
 use shared::snapshot::signed::{SnapshotSigner, SnapshotVerifier};
@@ -68,8 +69,18 @@ pub fn start(
     store: Store,
     shutdown: watch::Receiver<bool>,
 ) -> (SnapshotHandle, JoinHandle<()>) {
+    start_measured(settings, store, PublisherMetrics::default(), shutdown)
+}
+
+/// The same, which counts its publications in `metrics`.
+pub fn start_measured(
+    settings: PublisherSettings,
+    store: Store,
+    metrics: PublisherMetrics,
+    shutdown: watch::Receiver<bool>,
+) -> (SnapshotHandle, JoinHandle<()>) {
     let kv = kv_client(&settings);
-    let shared = Arc::new(handle::Shared::default());
+    let shared = Arc::new(handle::Shared::new(metrics));
     let (announcements, queue) = mpsc::channel(fresh::QUEUE_LEN);
     let (keeper, terms) = lease::Keeper::new(store.clone(), settings.lease);
 

@@ -36,6 +36,8 @@ pub mod tokens;
 pub mod unreferenced;
 pub mod usage;
 
+use crate::clock;
+use crate::metrics::{Access, DatabaseMetrics};
 use address::Address;
 use shared::id::UnixMs;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -55,7 +57,19 @@ pub enum Connection {
 }
 
 #[derive(Clone, Debug)]
-pub struct Store(Pool);
+pub struct Store {
+    pool: Pool,
+    metrics: DatabaseMetrics,
+}
+
+/// Connections to the database.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolStatus {
+    pub max: u32,
+    /// Idle or in use.
+    pub open: u32,
+    pub idle: u32,
+}
 
 #[derive(Clone, Debug)]
 enum Pool {
@@ -79,44 +93,43 @@ pub struct Tx {
 impl Store {
     /// Opens the database; `url` as in `DATABASE_URL`.
     pub async fn connect(url: &str) -> Result<Self, Error> {
-        Ok(Self(match Address::parse(url)? {
+        let pool = match Address::parse(url)? {
             Address::Sqlite(options) => {
                 Pool::Sqlite { pool: sqlite::connect(*options).await?, writer: Arc::default() }
             }
             Address::Postgres(options) => Pool::Postgres(postgres::connect(*options).await?),
-        }))
+        };
+        Ok(Self { pool, metrics: DatabaseMetrics::default() })
+    }
+
+    /// The same, which tells `metrics` how long transactions wait.
+    #[must_use]
+    pub fn measured(self, metrics: DatabaseMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// A transaction that sees one state of the database throughout.
     pub async fn read(&self) -> Result<Tx, Error> {
-        let inner = match &self.0 {
-            Pool::Sqlite { pool, .. } => Connection::Sqlite(pool.begin().await?),
-            Pool::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
-        };
-        Ok(Tx { inner, _turn: None })
+        let asked = clock::start();
+        let tx = self.pool.read().await;
+        self.metrics.waited(Access::Read, asked.elapsed());
+        tx
     }
 
     /// A transaction that may write. On `SQLite` it is the only one, from its
     /// start, so that it cannot fail half-way for having read first. On
     /// `PostgreSQL` others write too: see above.
     pub async fn write(&self) -> Result<Tx, Error> {
-        match &self.0 {
-            Pool::Sqlite { pool, writer } => {
-                let turn = Arc::clone(writer).lock_owned().await;
-                let inner = Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?);
-                Ok(Tx { inner, _turn: Some(turn) })
-            }
-            Pool::Postgres(pool) => {
-                let inner = Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?);
-                Ok(Tx { inner, _turn: None })
-            }
-        }
+        let asked = clock::start();
+        let tx = self.pool.write().await;
+        self.metrics.waited(Access::Write, asked.elapsed());
+        tx
     }
 
     /// Where the database is a file, the lock beside it that one process has,
     /// and that its death releases; an error if another has it.
     pub fn lock_publisher(&self) -> Option<io::Result<File>> {
-        match &self.0 {
+        match &self.pool {
             Pool::Sqlite { pool, .. } => sqlite::lock(&pool.connect_options(), "publisher-lock"),
             Pool::Postgres(_) => None,
         }
@@ -129,9 +142,42 @@ impl Store {
     }
 
     pub async fn close(&self) {
-        match &self.0 {
+        match &self.pool {
             Pool::Sqlite { pool, .. } => pool.close().await,
             Pool::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    /// As it is now; asks nothing of the database.
+    pub fn pool_status(&self) -> PoolStatus {
+        let (max, open, idle) = match &self.pool {
+            Pool::Sqlite { pool, .. } => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+            Pool::Postgres(pool) => (pool.options().get_max_connections(), pool.size(), pool.num_idle()),
+        };
+        PoolStatus { max, open, idle: u32::try_from(idle).unwrap_or(open) }
+    }
+}
+
+impl Pool {
+    async fn read(&self) -> Result<Tx, Error> {
+        let inner = match self {
+            Pool::Sqlite { pool, .. } => Connection::Sqlite(pool.begin().await?),
+            Pool::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
+        };
+        Ok(Tx { inner, _turn: None })
+    }
+
+    async fn write(&self) -> Result<Tx, Error> {
+        match self {
+            Pool::Sqlite { pool, writer } => {
+                let turn = Arc::clone(writer).lock_owned().await;
+                let inner = Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?);
+                Ok(Tx { inner, _turn: Some(turn) })
+            }
+            Pool::Postgres(pool) => {
+                let inner = Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?);
+                Ok(Tx { inner, _turn: None })
+            }
         }
     }
 }

@@ -49,6 +49,11 @@ impl ApiError {
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
     }
 
+    pub(super) fn metrics_unauthorized() -> Self {
+        let message = "the metrics' token is needed: `Authorization: Bearer <METRICS_TOKEN>`";
+        Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message)
+    }
+
     pub(super) fn internal(inside: impl Into<String>) -> Self {
         let message = "something went wrong here; the log has more under this request id";
         let error = Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", message);

@@ -199,13 +199,13 @@ pub(super) async fn list(
 /// How far the counting is, and what is missing.
 #[utoipa::path(get, path = "/manage/events/status", tag = "events", responses((status = 200, body = Status)))]
 pub(super) async fn status(manager: Manager, State(api): State<Api>) -> Result<Json<Status>> {
-    let domain::Status { backlog, missing, lost_in_flight, set_aside, duplicates } =
+    let domain::Status { backlog, lost, set_aside, duplicates } =
         api.domain.events_status(&api.ingest, manager.act().at).await?;
     Ok(Json(Status {
         waiting_batches: backlog.batches,
         oldest_waiting_at: backlog.oldest.map(Timestamp),
-        missing,
-        lost_in_flight,
+        missing: lost.missing,
+        lost_in_flight: lost.in_flight,
         set_aside,
         duplicates,
     }))

@@ -1,10 +1,11 @@
-//! Around every request: its id, its time limit, its log line, and the one
+//! Around every request: its id, its time limit, its log line, its numbers, and the one
 //! place that makes an error response.
 
 use super::error::ApiError;
+use crate::metrics::HttpMetrics;
 use crate::{chance, clock};
 use axum::Json;
-use axum::extract::Request;
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -23,7 +24,13 @@ const RETRY_AFTER_SECS: u16 = 5;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RequestId(pub Uuid);
 
-pub(super) async fn respond(mut request: Request, next: Next) -> Response {
+pub(super) async fn respond(
+    State(metrics): State<HttpMetrics>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    let timed = metrics.begin(request.method().as_str(), route);
     let started = clock::start();
     let id = id::new(clock::now(), &chance::bytes().unwrap_or_default());
     let method = request.method().clone();
@@ -33,6 +40,7 @@ pub(super) async fn respond(mut request: Request, next: Next) -> Response {
     let span = tracing::info_span!("request", %id);
     let response = run(request, next).instrument(span.clone()).await;
     let status = response.status();
+    timed.end(status.as_u16());
     let error = response.extensions().get::<ApiError>().cloned();
     let response = match &error {
         Some(error) => with_body(response, error, id),

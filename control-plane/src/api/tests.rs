@@ -1,7 +1,7 @@
 use super::*;
 
 /// The paths of the architecture page that this version serves.
-const PATHS: [&str; 24] = [
+const PATHS: [&str; 25] = [
     "/edge/events",
     "/livez",
     "/manage/audit",
@@ -24,6 +24,7 @@ const PATHS: [&str; 24] = [
     "/manage/tokens/{id}",
     "/manage/tokens/{id}/events",
     "/manage/usage",
+    "/metrics",
     "/openapi.json",
     "/readyz",
 ];

@@ -32,6 +32,7 @@ fn defaults() {
     assert_eq!(config.listen_addr.to_string(), "127.0.0.1:8080");
     assert_eq!(config.database_url, "sqlite://latchkey.db?mode=rwc");
     assert_eq!(config.deployment_id, "default");
+    assert!(config.metrics_tokens.is_empty());
     assert_eq!(config.publisher.heartbeat, Duration::from_mins(1));
     assert_eq!(config.publisher.settle, Duration::from_secs(90));
     assert_eq!(config.events.retention_days, 90);
@@ -69,6 +70,7 @@ fn each_wrong_value_is_named_and_not_shown() {
         ("REDIS_URL", "redis://:hush@host:port"),
         ("REDIS_URL", "redis-sentinel://:hush@host"),
         ("METRICS_TOKEN", "hush"),
+        ("METRICS_TOKEN", "0123456789abcdef0123456789abcdef,hush"),
         ("DEPLOYMENT_ID", "hush hush"),
         ("MANAGEMENT_TOKEN", "hush"),
         ("MANAGEMENT_TOKEN", "0123456789abcdef0123456789abcdef,hush"),
@@ -115,7 +117,9 @@ fn the_event_log() {
 #[test]
 fn lists() {
     let two = format!("{0}, {0}x", "0123456789abcdef0123456789abcdef");
-    let config = read_with(&[("MANAGEMENT_TOKEN", &two), ("TRUSTED_PROXIES", "10.0.0.0/8, ::1")]).unwrap();
-    assert_eq!(config.management_tokens.len(), 2);
+    let set =
+        [("MANAGEMENT_TOKEN", two.as_str()), ("METRICS_TOKEN", &two), ("TRUSTED_PROXIES", "10.0.0.0/8, ::1")];
+    let config = read_with(&set).unwrap();
+    assert_eq!((config.management_tokens.len(), config.metrics_tokens.len()), (2, 2));
     assert_eq!(config.network.trusted_proxies.len(), 2);
 }

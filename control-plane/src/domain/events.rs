@@ -7,7 +7,7 @@ use crate::events::Ingest;
 use crate::events::consume::CONSUMER;
 use crate::events::log::Backlog;
 use crate::store::events::{self as table, EventRow};
-use crate::store::{event_bodies, event_isolates, event_set_aside, token_usage, tokens};
+use crate::store::{Connection, event_bodies, event_isolates, event_set_aside, token_usage, tokens};
 use serde_json::json;
 use shared::id::{self, UnixMs};
 use std::collections::HashMap;
@@ -69,14 +69,20 @@ pub struct Gap {
     pub lost_in_flight: u64,
 }
 
+/// Events that there should be, and that are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lost {
+    /// That an isolate numbered, and that did not come.
+    pub missing: u64,
+    /// Requests that were under way at isolates that are silent.
+    pub in_flight: u64,
+}
+
 /// How far the counting is, and what is missing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status {
     pub backlog: Backlog,
-    /// That an isolate numbered, and that did not come.
-    pub missing: u64,
-    /// Requests that were under way at isolates that are silent.
-    pub lost_in_flight: u64,
+    pub lost: Lost,
     /// Lines that were no events.
     pub set_aside: u64,
     /// Came again and did not count.
@@ -129,13 +135,14 @@ impl Domain {
         let mut tx = self.store.read().await?;
         Ok(Status {
             backlog,
-            missing: event_isolates::missing(&mut tx).await?.cast_unsigned(),
-            lost_in_flight: event_isolates::in_flight(&mut tx, now.saturating_sub(SILENT_MS))
-                .await?
-                .cast_unsigned(),
+            lost: lost(&mut tx, now).await?,
             set_aside: event_set_aside::counted(&mut tx, "set_aside").await?.cast_unsigned(),
             duplicates: event_set_aside::counted(&mut tx, "duplicates").await?.cast_unsigned(),
         })
+    }
+
+    pub async fn lost_events(&self, now: UnixMs) -> Result<Lost> {
+        lost(&mut *self.store.read().await?, now).await
     }
 
     /// Erases what the token and its events up to now hold of a person, also of
@@ -169,6 +176,13 @@ impl Domain {
             }
         }
     }
+}
+
+async fn lost(conn: &mut Connection, now: UnixMs) -> Result<Lost> {
+    Ok(Lost {
+        missing: event_isolates::missing(conn).await?.cast_unsigned(),
+        in_flight: event_isolates::in_flight(conn, now.saturating_sub(SILENT_MS)).await?.cast_unsigned(),
+    })
 }
 
 impl Gap {

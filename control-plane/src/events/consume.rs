@@ -6,6 +6,7 @@ use super::log::{Entry, EventLog, LogError};
 use super::pass::{self, Counted};
 use super::retain;
 use crate::back_off::{back_off, chance};
+use crate::metrics::ConsumerMetrics;
 use crate::store::{self, Store};
 use shared::id::UnixMs;
 use std::sync::Arc;
@@ -65,6 +66,7 @@ pub struct Consumer {
     log: Arc<dyn EventLog>,
     wake: Arc<Notify>,
     settings: ConsumerSettings,
+    metrics: ConsumerMetrics,
     /// Taken from the log, not yet acknowledged: kept over a failure, so that
     /// they need not wait until their time is over.
     held: Vec<Entry>,
@@ -72,8 +74,14 @@ pub struct Consumer {
 
 impl Consumer {
     /// `wake` is notified when this process has taken something in.
-    pub fn new(store: Store, log: Arc<dyn EventLog>, wake: Arc<Notify>, settings: ConsumerSettings) -> Self {
-        Self { store, log, wake, settings, held: Vec::new() }
+    pub fn new(
+        store: Store,
+        log: Arc<dyn EventLog>,
+        wake: Arc<Notify>,
+        settings: ConsumerSettings,
+        metrics: ConsumerMetrics,
+    ) -> Self {
+        Self { store, log, wake, settings, metrics, held: Vec::new() }
     }
 
     /// Until told to stop; a pass that has begun is finished.
@@ -113,9 +121,22 @@ impl Consumer {
 
     /// Counts what waits, some batches of it; `None` where nothing does.
     pub async fn pass(&mut self) -> Result<Option<Counted>, ConsumeError> {
+        let began = Instant::now();
+        let counted = self.count().await;
+        match &counted {
+            Ok(Some(counted)) => self.metrics.passed(counted, began.elapsed()),
+            Ok(None) => {}
+            Err(_) => self.metrics.failed(),
+        }
+        counted
+    }
+
+    async fn count(&mut self) -> Result<Option<Counted>, ConsumeError> {
         let now = (self.settings.clock)();
         if self.held.is_empty() {
             self.held = self.log.read(CONSUMER, BATCHES, now).await?;
+            let again = self.held.iter().filter(|entry| entry.attempts > 1).count();
+            self.metrics.redelivered(again as u64);
         }
         if self.held.is_empty() {
             return Ok(None);

@@ -3,6 +3,7 @@
 use super::batch;
 use super::log::{Backlog, EventLog, LogError};
 use super::nonces::Nonces;
+use crate::metrics::IngestMetrics;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
 use shared::signed_call::{Call, CallError};
@@ -21,6 +22,7 @@ pub struct Ingest {
     /// Chosen before, and drained.
     other: Option<Arc<dyn EventLog>>,
     wake: Arc<Notify>,
+    metrics: IngestMetrics,
 }
 
 /// What became of a batch's lines.
@@ -42,8 +44,8 @@ pub enum IngestError {
 
 impl Ingest {
     /// `EDGE_INGEST_KEY` and the log; `wake` tells the consumer of this process.
-    pub fn new(keys: KeyRing, log: Arc<dyn EventLog>, wake: Arc<Notify>) -> Self {
-        Self { keys, nonces: Nonces::default(), log, other: None, wake }
+    pub fn new(keys: KeyRing, log: Arc<dyn EventLog>, wake: Arc<Notify>, metrics: IngestMetrics) -> Self {
+        Self { keys, nonces: Nonces::default(), log, other: None, wake, metrics }
     }
 
     /// What waits in `other` too is told.
@@ -55,6 +57,16 @@ impl Ingest {
     /// Verifies the call and keeps its body. A sender that hears nothing, or of
     /// a failure, sends the same batch again: its events count once.
     pub async fn take(&self, call: &Call<'_>, signature: &str, now: UnixMs) -> Result<Taken, IngestError> {
+        let taken = self.keep(call, signature, now).await;
+        match &taken {
+            Ok(taken) => self.metrics.accepted(taken, call.body.len()),
+            Err(IngestError::Call(_) | IngestError::Replayed) => self.metrics.refused(),
+            Err(IngestError::Log(_)) => self.metrics.failed(),
+        }
+        taken
+    }
+
+    async fn keep(&self, call: &Call<'_>, signature: &str, now: UnixMs) -> Result<Taken, IngestError> {
         call.verify(signature, &self.keys, now / 1000)?;
         if !self.nonces.insert(call.nonce, now / 1000) {
             return Err(IngestError::Replayed);

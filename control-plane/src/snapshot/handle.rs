@@ -6,6 +6,7 @@ use super::kv::KvClient;
 use super::lease::{Right, Term};
 use super::order;
 use crate::clock;
+use crate::metrics::PublisherMetrics;
 use crate::store::{Store, lease, orders, outbox, snapshot as rows};
 use shared::id::UnixMs;
 use shared::snapshot::record::TokenRecord;
@@ -58,9 +59,14 @@ pub(super) struct Shared {
     highest: AtomicU64,
     /// Set while the namespace belongs to another deployment.
     conflict: Mutex<Option<PublishError>>,
+    metrics: PublisherMetrics,
 }
 
 impl Shared {
+    pub(super) fn new(metrics: PublisherMetrics) -> Self {
+        Self { metrics, ..Self::default() }
+    }
+
     /// The highest version that this process tried to write.
     pub(super) fn highest(&self) -> u64 {
         self.highest.load(Ordering::Relaxed)
@@ -71,6 +77,12 @@ impl Shared {
     }
 
     pub(super) fn report(&self, outcome: &Result<(), PublishError>) {
+        match outcome {
+            Ok(()) => self.metrics.published(),
+            // Another one publishes now: nothing failed.
+            Err(PublishError::Deposed) => {}
+            Err(_) => self.metrics.failed(),
+        }
         let mut conflict = self.conflict.lock().unwrap_or_else(PoisonError::into_inner);
         match outcome {
             Ok(()) => *conflict = None,

@@ -11,6 +11,7 @@ mod credentials;
 mod events;
 mod ingest;
 mod log;
+mod metrics;
 mod migrate;
 mod prices;
 mod process;

@@ -16,8 +16,10 @@ mod redis_server;
 mod database;
 mod edge;
 mod logs;
+mod scrape;
 mod world;
 
+mod deploy;
 mod outage;
 mod postgres;
 mod redis;

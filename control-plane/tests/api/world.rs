@@ -6,10 +6,12 @@ use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, Method, Request, StatusCode, Uri};
 use axum::response::IntoResponse;
 use axum::{Json, Router};
-use control_plane::api::{self, ManagementTokens, TrustedProxies};
+use control_plane::api::{self, Access, ManagementTokens, MetricsTokens, TrustedProxies};
 use control_plane::domain::{Act, Domain};
+use control_plane::events::consume::CONSUMER;
 use control_plane::events::log::database::DatabaseLog;
 use control_plane::events::{Consumer, ConsumerSettings, Duty, EventLog, Ingest};
+use control_plane::metrics::Metrics;
 use control_plane::secret::Secret;
 use control_plane::snapshot::{self, PublisherSettings, SnapshotHandle};
 use control_plane::store::{Store, migrate};
@@ -35,6 +37,7 @@ pub(crate) struct World<D> {
     pub(crate) store: Store,
     pub(crate) tags: TagKeys,
     pub(crate) log: Arc<dyn EventLog>,
+    pub(crate) metrics: Arc<Metrics>,
     // Ends the publisher when dropped.
     shutdown: tokio::sync::watch::Sender<bool>,
     pub(crate) database: Arc<D>,
@@ -45,6 +48,12 @@ pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
+}
+
+#[derive(Default)]
+struct Settings {
+    is_strict: bool,
+    metrics_token: Option<&'static str>,
 }
 
 impl<D: Database> World<D> {
@@ -61,29 +70,38 @@ impl<D: Database> World<D> {
 
     /// On a database that there is; its tables may be missing.
     pub(crate) async fn on(database: Arc<D>) -> Self {
-        Self::with(database, start_kv().await, true).await
+        Self::with(database, start_kv().await, Settings::default()).await
     }
 
     /// Another control plane beside this one, with connections of its own.
     pub(crate) async fn beside(&self) -> Self {
-        Self::with(Arc::clone(&self.database), self.kv.clone(), true).await
+        Self::with(Arc::clone(&self.database), self.kv.clone(), Settings::default()).await
     }
 
     /// Loopback and private upstreams are refused.
     pub(crate) async fn strict() -> Self {
-        Self::with(Arc::new(D::create()), start_kv().await, false).await
+        let settings = Settings { is_strict: true, ..Settings::default() };
+        Self::with(Arc::new(D::create()), start_kv().await, settings).await
     }
 
     pub(crate) async fn without_kv() -> Self {
         // Bound and dropped: nobody listens there.
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        Self::with(Arc::new(D::create()), format!("http://127.0.0.1:{port}"), true).await
+        let kv = format!("http://127.0.0.1:{port}");
+        Self::with(Arc::new(D::create()), kv, Settings::default()).await
     }
 
-    async fn with(database: Arc<D>, kv: String, allow_private_upstreams: bool) -> Self {
+    /// `/metrics` asks for this token.
+    pub(crate) async fn with_metrics_token(token: &'static str) -> Self {
+        let settings = Settings { metrics_token: Some(token), ..Settings::default() };
+        Self::with(Arc::new(D::create()), start_kv().await, settings).await
+    }
+
+    async fn with(database: Arc<D>, kv: String, Settings { is_strict, metrics_token }: Settings) -> Self {
         let url = database.url();
         migrate::up(&url).await.unwrap();
-        let store = Store::connect(&url).await.unwrap();
+        let metrics = Arc::new(Metrics::new(control_plane::clock::now()));
+        let store = Store::connect(&url).await.unwrap().measured(metrics.database.clone());
         let (shutdown, stop) = tokio::sync::watch::channel(false);
         let settings = PublisherSettings {
             deployment_id: "test".into(),
@@ -97,7 +115,8 @@ impl<D: Database> World<D> {
             lease: Duration::from_secs(2),
             clock: control_plane::clock::now,
         };
-        let (snapshot, _) = snapshot::start(settings, store.clone(), stop);
+        let (snapshot, _) =
+            snapshot::start_measured(settings, store.clone(), metrics.publisher.clone(), stop);
         let tags = TagKeys::from(&ring(2));
         let vault = Arc::new(Vault { deployment_id: "test".into(), at_rest: ring(3), edge: ring(4) });
         let domain = Domain {
@@ -105,16 +124,16 @@ impl<D: Database> World<D> {
             snapshot: snapshot.clone(),
             vault,
             tags: tags.clone(),
-            allow_private_upstreams,
+            allow_private_upstreams: !is_strict,
         };
         domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
         let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
-        let router = router(&domain, &log);
-        Self { router, snapshot, domain, store, tags, log, shutdown, database, kv }
+        let router = router(&domain, metrics_token, &log, &metrics);
+        Self { router, snapshot, domain, store, tags, log, metrics, shutdown, database, kv }
     }
 
     fn take_events_into(&mut self, log: Arc<dyn EventLog>) {
-        self.router = router(&self.domain, &log);
+        self.router = router(&self.domain, None, &log, &self.metrics);
         self.log = log;
     }
 
@@ -129,7 +148,8 @@ impl<D: Database> World<D> {
     pub(crate) fn consumer(&self) -> Consumer {
         let settings =
             ConsumerSettings { retention_days: 90, clock: control_plane::clock::now, duty: Duty::Count };
-        Consumer::new(self.store.clone(), Arc::clone(&self.log), Arc::default(), settings)
+        let metrics = self.metrics.consumer(CONSUMER);
+        Consumer::new(self.store.clone(), Arc::clone(&self.log), Arc::default(), settings, metrics)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
@@ -181,11 +201,21 @@ impl<D: Database> World<D> {
     }
 }
 
-fn router(domain: &Domain, log: &Arc<dyn EventLog>) -> Router {
+fn router(
+    domain: &Domain,
+    metrics_token: Option<&str>,
+    log: &Arc<dyn EventLog>,
+    metrics: &Arc<Metrics>,
+) -> Router {
     let tokens = [TOKEN, SECOND_TOKEN].map(|token| Secret::from(token.to_owned()));
-    let proxies = TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]);
-    let ingest = Arc::new(Ingest::new(ring(5), Arc::clone(log), Arc::default()));
-    api::router(domain.clone(), ManagementTokens::new(tokens.into()), proxies, ingest)
+    let metrics_tokens = metrics_token.map(|token| Secret::from(token.to_owned()));
+    let access = Access {
+        management: ManagementTokens::new(tokens.into()),
+        metrics: MetricsTokens::new(metrics_tokens.into_iter().collect()),
+        proxies: TrustedProxies::new(vec!["10.0.0.0/8".parse().unwrap()]),
+    };
+    let ingest = Ingest::new(ring(5), Arc::clone(log), Arc::default(), metrics.ingest.clone());
+    api::router(domain.clone(), access, Arc::new(ingest), metrics)
 }
 
 impl Answer {

@@ -7,6 +7,7 @@ use crate::redis_server::{DURABLE, Redis as Server};
 use crate::world::World;
 use axum::http::StatusCode;
 use control_plane::clock;
+use control_plane::events::consume::CONSUMER;
 use control_plane::events::log::redis::{Address, RedisLog, RedisSettings};
 use control_plane::events::log::{EventLog, LogError};
 use control_plane::events::{Consumer, ConsumerSettings, Duty};
@@ -195,7 +196,8 @@ async fn while_the_database_is_away_events_wait_in_redis() {
     let again = World::<Sqlite>::on(world.stop().await).await;
     tokio::time::sleep(LEASE + Duration::from_millis(100)).await;
     let settings = ConsumerSettings { retention_days: 90, clock: clock::now, duty: Duty::Count };
-    let mut consumer = Consumer::new(again.store.clone(), log, Arc::default(), settings);
+    let mut consumer =
+        Consumer::new(again.store.clone(), log, Arc::default(), settings, again.metrics.consumer(CONSUMER));
     assert_eq!(consumer.pass().await.unwrap().unwrap().events, 2);
     assert_eq!(server.cli(&["XLEN", STREAM]), "0");
 }
