@@ -24,6 +24,7 @@ worker: tools node_modules/.package-lock.json edge/build/index.js
 # they need alone, most dependencies would be compiled twice.
 test: worker sdk servers ## every test
 	cargo test --locked --workspace
+	node tests/sinks/capture.mjs --check
 	scripts/fuzz.sh short
 
 check: tools node_modules/.package-lock.json ## format, lints, dependency policy, boundaries
@@ -53,7 +54,7 @@ tools:
 servers:
 	@scripts/servers.sh
 
-sdk: tests/sdk/node_modules/.package-lock.json tests/sdk/.venv/installed
+sdk: tests/sdk/node_modules/.package-lock.json tests/sinks/node_modules/.package-lock.json tests/sdk/.venv/installed
 
 node_modules/.package-lock.json: package-lock.json
 	npm ci
@@ -61,6 +62,10 @@ node_modules/.package-lock.json: package-lock.json
 
 tests/sdk/node_modules/.package-lock.json: tests/sdk/package-lock.json node_modules/.package-lock.json
 	npm ci --prefix tests/sdk
+	@touch $@
+
+tests/sinks/node_modules/.package-lock.json: tests/sinks/package-lock.json node_modules/.package-lock.json
+	npm ci --prefix tests/sinks
 	@touch $@
 
 tests/sdk/.venv/installed: tests/sdk/requirements.txt
