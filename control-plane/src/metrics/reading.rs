@@ -8,8 +8,8 @@ use crate::clock;
 use crate::domain::Domain;
 use crate::domain::events::Lost;
 use crate::events::CONSUMERS;
-use crate::events::Ingest;
 use crate::events::log::{Backlog, LogError};
+use crate::events::{Durability, Ingest};
 use crate::snapshot::{Status, WhoPublishes};
 use crate::store::PoolStatus;
 use prometheus_client::encoding::EncodeGaugeValue;
@@ -49,10 +49,17 @@ values! {
 /// A part that could not be read is none.
 #[derive(Clone, Debug)]
 pub(super) struct Reading {
-    log: Option<Vec<(&'static str, Backlog)>>,
+    log: Option<Log>,
     gaps: Option<Lost>,
     publisher: Option<Status>,
     at: UnixMs,
+}
+
+#[derive(Clone, Debug)]
+struct Log {
+    /// Of each consumer.
+    backlogs: Vec<(&'static str, Backlog)>,
+    durability: Durability,
 }
 
 #[derive(Debug)]
@@ -89,7 +96,7 @@ impl Reading {
     pub(super) async fn take(domain: &Domain, ingest: &Ingest, metrics: &ReadingMetrics) -> Self {
         let at = clock::now();
         let (log, gaps, publisher) = tokio::join!(
-            metrics.bounded(Part::Log, backlogs(ingest)),
+            metrics.bounded(Part::Log, Log::read(ingest)),
             metrics.bounded(Part::Gaps, domain.lost_events(at)),
             metrics.bounded(Part::Publisher, domain.snapshot.status()),
         );
@@ -110,18 +117,28 @@ impl Reading {
     }
 }
 
-async fn backlogs(ingest: &Ingest) -> Result<Vec<(&'static str, Backlog)>, LogError> {
-    let mut backlogs = Vec::new();
-    for consumer in CONSUMERS {
-        backlogs.push((consumer, ingest.backlog(consumer).await?));
+impl Log {
+    async fn read(ingest: &Ingest) -> Result<Self, LogError> {
+        let mut backlogs = Vec::new();
+        for consumer in CONSUMERS {
+            backlogs.push((consumer, ingest.backlog(consumer).await?));
+        }
+        let durability = match ingest.log().check().await {
+            Ok(durability) | Err(LogError::Lossy(durability)) => durability,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { backlogs, durability })
     }
-    Ok(backlogs)
 }
 
-fn register_log(log: &[(&'static str, Backlog)], at: UnixMs, registry: &mut Registry) {
+fn register_log(log: &Log, at: UnixMs, registry: &mut Registry) {
+    let risks = Gauge::<i64>::default();
+    risks.set(i64::try_from(log.durability.risks.len()).unwrap_or(i64::MAX));
+    let help = "Ways in which the log, as it is set up, may lose what it acknowledged";
+    registry.register("event_log_risks", help, risks);
     let batches = Family::<ConsumerLabels, Gauge>::default();
     let age = Family::<ConsumerLabels, Gauge<f64, AtomicU64>>::default();
-    for (consumer, backlog) in log {
+    for (consumer, backlog) in &log.backlogs {
         let labels = ConsumerLabels { consumer };
         batches.get_or_create(&labels).set(backlog.batches.cast_signed());
         let oldest = backlog.oldest.map_or(0, |oldest| at.saturating_sub(oldest));

@@ -54,6 +54,7 @@ async fn events_are_followed_from_the_edge_to_the_database() {
     world.batch(&Batch { key: 6, ..Batch::new(body.clone()) }).await.ok(StatusCode::UNAUTHORIZED);
     let waiting = Scrape::of(&world).await;
     let consumer = ("consumer", "database");
+    assert_eq!(waiting.value("latchkey_event_log_risks", &[]), Some(0.0));
     assert_eq!(waiting.value("latchkey_consumer_lag_batches", &[consumer]), Some(1.0));
     let age = waiting.value("latchkey_consumer_lag_seconds", &[consumer]).unwrap();
     assert!((0.0..60.0).contains(&age), "{age}");

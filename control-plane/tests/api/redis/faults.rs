@@ -4,6 +4,7 @@ use crate::database::Sqlite;
 use crate::edge::{Batch, Isolate, lines};
 use crate::logs::{self, LEASE};
 use crate::redis_server::{DURABLE, Redis as Server};
+use crate::scrape::Scrape;
 use crate::world::World;
 use axum::http::StatusCode;
 use control_plane::clock;
@@ -258,6 +259,8 @@ async fn what_a_setting_can_lose_is_told_and_strict_refuses_it() {
         scene.server.cli(&["CONFIG", "SET", setting, value]);
         let ready = scene.world.get("/readyz").await.ok(StatusCode::OK);
         assert!(ready["event_log_durability"].as_str().unwrap().contains(said), "{setting} {value}: {ready}");
+        let scrape = Scrape::of(&scene.world).await;
+        assert_eq!(scrape.value("latchkey_event_log_risks", &[]), Some(1.0), "{setting} {value}");
         let LogError::Lossy(lossy) = strict.check().await.unwrap_err() else { panic!("{setting} {value}") };
         assert!(lossy.to_string().contains(said), "{lossy}");
         scene.server.cli(&["CONFIG", "SET", setting, before.lines().last().unwrap()]);
