@@ -59,7 +59,8 @@ pub(super) struct Reading {
 struct Log {
     /// Of each consumer.
     backlogs: Vec<(&'static str, Backlog)>,
-    durability: Durability,
+    /// None where it takes nothing in, which `/readyz` and failed batches tell.
+    durability: Option<Durability>,
 }
 
 #[derive(Debug)]
@@ -124,18 +125,18 @@ impl Log {
             backlogs.push((consumer, ingest.backlog(consumer).await?));
         }
         let durability = match ingest.log().check().await {
-            Ok(durability) | Err(LogError::Lossy(durability)) => durability,
-            Err(error) => return Err(error),
+            Ok(durability) | Err(LogError::Lossy(durability)) => Some(durability),
+            Err(_) => None,
         };
         Ok(Self { backlogs, durability })
     }
 }
 
 fn register_log(log: &Log, at: UnixMs, registry: &mut Registry) {
-    let risks = Gauge::<i64>::default();
-    risks.set(i64::try_from(log.durability.risks.len()).unwrap_or(i64::MAX));
-    let help = "Ways in which the log, as it is set up, may lose what it acknowledged";
-    registry.register("event_log_risks", help, risks);
+    if let Some(durability) = &log.durability {
+        let help = "Ways in which the log, as it is set up, may lose what it acknowledged";
+        constant(registry, "event_log_risks", help, durability.risks.len() as u64);
+    }
     let batches = Family::<ConsumerLabels, Gauge>::default();
     let age = Family::<ConsumerLabels, Gauge<f64, AtomicU64>>::default();
     for (consumer, backlog) in &log.backlogs {

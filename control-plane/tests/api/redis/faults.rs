@@ -89,6 +89,10 @@ async fn a_full_redis_takes_nothing_and_loses_nothing() {
     let error = scene.refuses().await;
     assert!(matches!(error, LogError::Full(_)), "{error}");
     scene.is_not_ready().await;
+    // What waits is told all the same.
+    let scrape = Scrape::of(&scene.world).await;
+    assert_eq!(scrape.value("latchkey_consumer_lag_batches", &[("consumer", "database")]), Some(1.0));
+    assert_eq!(scrape.value("latchkey_event_log_risks", &[]), None);
     // Counting goes on, which makes room.
     scene.world.count().await;
     assert_eq!(scene.server.cli(&["XLEN", STREAM]), "0");
