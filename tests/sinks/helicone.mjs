@@ -1,18 +1,10 @@
 // What Helicone's SDK sends: for Latchkey's events, and where it watches a call itself.
 import helpers from "@helicone/helpers";
 import { events, watched } from "./events.mjs";
+import { defined, parsed } from "./json.mjs";
 
 const { HeliconeManualLogger } = helpers;
 const KEY = "sk-helicone-example";
-
-const parsed = (text) => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-};
-const defined = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 
 /** Helicone replaces an id that is not of version 1 to 5 by a random one. */
 const asVersion4 = (id) => `${id.slice(0, 14)}4${id.slice(15)}`;

@@ -1,5 +1,6 @@
 // What Lunary's SDK sends: for Latchkey's events, and where it watches a call itself.
 import { events, watched } from "./events.mjs";
+import { defined, parsed } from "./json.mjs";
 
 const KEY = "00000000-0000-4000-8000-00000000abcd";
 
@@ -9,15 +10,6 @@ for (const name of Object.keys(process.env)) {
 const { Monitor } = await import("lunary");
 const { default: lunary } = await import("lunary");
 const { monitorOpenAI } = await import("lunary/openai");
-
-const parsed = (text) => {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-};
-const defined = (object) => Object.fromEntries(Object.entries(object).filter(([, value]) => value !== undefined));
 
 /** The mapping that a sink has to make: one event of ours, two or three of Lunary's. */
 function report(monitor, event) {
