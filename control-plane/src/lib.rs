@@ -13,6 +13,7 @@ pub mod events;
 pub mod metrics;
 pub mod money;
 pub mod secret;
+pub mod sinks;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;

@@ -74,7 +74,8 @@ fn is_private(host: &Host<&str>) -> bool {
     }
 }
 
-fn is_private_ip(ip: IpAddr) -> bool {
+/// Whether an address is of somebody's own network, or of none.
+pub fn is_private_ip(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => {
             let [a, b, c, _] = ip.octets();

@@ -2,6 +2,7 @@
 
 use super::cost::Prices;
 use super::estimate;
+use crate::domain::events::Listed;
 use crate::store::event_bodies::BodyRow;
 use crate::store::event_isolates::IsolateRow;
 use crate::store::events::EventRow;
@@ -106,6 +107,14 @@ pub(super) fn uses<'a>(events: impl Iterator<Item = &'a Event>) -> Vec<UseRow> {
         token.last_used_at = token.last_used_at.max(event.started_at.cast_signed());
     }
     uses.into_values().collect()
+}
+
+/// An event as it will be listed.
+pub(super) fn listed(mut event: Event, prices: &Prices) -> Result<Listed, serde_json::Error> {
+    estimate::fill(&mut event);
+    let cost = cost(&event, prices);
+    let bodies = body_row(&mut event);
+    Ok(Listed { event: row(event, cost)?, bodies })
 }
 
 /// Nano-dollars; `None`: not known. Zero only where certainly nothing was used.
