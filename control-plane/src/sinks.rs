@@ -10,6 +10,7 @@ pub mod http;
 pub mod kind;
 mod lines;
 pub mod lunary;
+pub mod open;
 pub mod webhook;
 
 use crate::domain::events::Listed;

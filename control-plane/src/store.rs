@@ -14,6 +14,7 @@
 pub mod address;
 pub mod audit;
 pub mod credentials;
+pub mod dead_letters;
 pub mod event_bodies;
 pub mod event_isolates;
 pub mod event_ledger;
@@ -28,6 +29,7 @@ mod postgres;
 pub mod prices;
 pub mod projects;
 pub mod providers;
+pub mod sinks;
 pub mod snapshot;
 pub mod sql;
 mod sqlite;

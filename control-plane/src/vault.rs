@@ -50,10 +50,15 @@ pub enum VaultError {
 
 impl Vault {
     pub fn seal(&self, secret: &str, place: Place<'_>) -> Result<SealedTwice, VaultError> {
-        let binding = self.binding(place);
-        let encrypted = Sealed::seal(secret, binding, &self.at_rest, chance::bytes()?)?;
-        let sealed = Sealed::seal(secret, binding, &self.edge, chance::bytes()?)?;
-        Ok(SealedTwice { encrypted: encrypted.as_str().to_owned(), sealed: sealed.as_str().to_owned() })
+        let encrypted = self.seal_at_rest(secret, place)?;
+        let sealed = Sealed::seal(secret, self.binding(place), &self.edge, chance::bytes()?)?;
+        Ok(SealedTwice { encrypted, sealed: sealed.as_str().to_owned() })
+    }
+
+    /// For the database alone.
+    pub fn seal_at_rest(&self, secret: &str, place: Place<'_>) -> Result<String, VaultError> {
+        let encrypted = Sealed::seal(secret, self.binding(place), &self.at_rest, chance::bytes()?)?;
+        Ok(encrypted.as_str().to_owned())
     }
 
     /// Opens what was sealed for the database.

@@ -121,13 +121,14 @@ async fn count_chunk(store: &Store, chunk: &[Arrived], now: UnixMs) -> Result<u6
         // First of all: an erasure waits for this, or is seen by what follows.
         token_usage::add(&mut tx, &tally::uses(fresh.iter().map(|arrived| &arrived.event))).await?;
         let tally = tally(&mut tx, &fresh).await?;
+        usage::add_hourly(&mut tx, &tally.hourly).await?;
+        usage::add_daily(&mut tx, &tally.daily).await?;
+        event_isolates::add(&mut tx, &tally.isolates.into_values().collect::<Vec<_>>()).await?;
+        // Late, because others wait for it from here on.
         events::insert(&mut tx, &tally.events).await?;
         if !tally.bodies.is_empty() {
             event_bodies::insert(&mut tx, &tally.bodies).await?;
         }
-        usage::add_hourly(&mut tx, &tally.hourly).await?;
-        usage::add_daily(&mut tx, &tally.daily).await?;
-        event_isolates::add(&mut tx, &tally.isolates.into_values().collect::<Vec<_>>()).await?;
     }
     let duplicates = chunk.len() - new.len();
     if duplicates > 0 {

@@ -16,6 +16,9 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// Files that may have been begun in one millisecond by processes of one number.
+const MAX_SAME_NAME: u64 = 1_000;
+
 pub const KIND: Kind =
     Kind { name: "file", secret: Secrecy::None, batch_size: 1_000, max_batch_size: 10_000, open };
 
@@ -113,7 +116,8 @@ fn append(
 impl Current {
     fn create(settings: &Settings, folder: &Path, now: UnixMs) -> io::Result<Self> {
         // The name of a file that is left by a process of the same number is taken.
-        let path = (0..).map(|count| folder.join(name(settings, now + count))).find(|path| !path.exists());
+        let mut paths = (0..MAX_SAME_NAME).map(|count| folder.join(name(settings, now + count)));
+        let path = paths.find(|path| !path.exists());
         let path = path.ok_or(io::ErrorKind::AlreadyExists)?;
         let file = OpenOptions::new().create_new(true).append(true).open(&path)?;
         sync_folder(folder)?;

@@ -69,7 +69,7 @@ macro_rules! columns {
 macro_rules! insert {
     ($rows:literal, $id:literal) => {
         concat!(
-            "insert into events (", columns!(), ") select ",
+            "insert into events (", columns!(), ", position) select ",
             $id, "(r.value ->> 0), ", $id, "(r.value ->> 1), cast(r.value ->> 2 as bigint), \
              cast(r.value ->> 3 as bigint), cast(r.value ->> 4 as bigint), cast(r.value ->> 5 as bigint), \
              cast(r.value ->> 6 as bigint), ",
@@ -78,19 +78,56 @@ macro_rules! insert {
              cast(r.value ->> 17 as bigint), cast(r.value ->> 18 as bigint), cast(r.value ->> 19 as bigint), \
              cast(r.value ->> 20 as bigint), cast(r.value ->> 21 as bigint), cast(r.value ->> 22 as bigint), \
              r.value ->> 23, r.value ->> 24, cast(r.value ->> 25 as bigint), r.value ->> 26, r.value ->> 27, \
-             cast(r.value ->> 28 as bigint) from ",
+             cast(r.value ->> 28 as bigint), cast(r.value ->> 29 as bigint) from ",
             $rows, " r where true"
         )
     };
 }
 
+/// With the next positions. Whoever else inserts waits until the transaction
+/// ends, so that positions become visible in their order.
 pub async fn insert(conn: &mut Connection, rows: &[EventRow]) -> Result<(), Error> {
-    let list = rows.iter().map(values).collect::<Value>();
-    bulk!(insert).bind(list.to_string()).execute(conn).await.map(drop)
+    let length = i64::try_from(rows.len()).map_err(|error| Error::Encode(error.into()))?;
+    let last: i64 =
+        query("update event_counters set count = count + $1 where name = 'position' returning count")
+            .bind(length)
+            .scalar(&mut *conn)
+            .await?;
+    let rows = (last - length + 1..).zip(rows).map(|(position, row)| values(row, position));
+    bulk!(insert).bind(rows.collect::<Value>().to_string()).execute(conn).await.map(drop)
+}
+
+/// The last position there is.
+pub async fn last_position(conn: &mut Connection) -> Result<i64, Error> {
+    query("select count from event_counters where name = 'position'").scalar(conn).await
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct PositionedRow {
+    pub position: i64,
+    #[sqlx(flatten)]
+    pub event: EventRow,
+}
+
+/// The next after a position, in their order.
+pub async fn after(conn: &mut Connection, position: i64, limit: i64) -> Result<Vec<PositionedRow>, Error> {
+    query(concat!(
+        "select position, ",
+        columns!(),
+        " from events where position > $1 order by position limit $2"
+    ))
+    .bind(position)
+    .bind(limit)
+    .fetch_all(conn)
+    .await
+}
+
+pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<EventRow>, Error> {
+    query(concat!("select ", columns!(), " from events where id = $1")).bind(id).fetch_optional(conn).await
 }
 
 /// In the order of the columns.
-fn values(row: &EventRow) -> Value {
+fn values(row: &EventRow, position: i64) -> Value {
     let id = |id: Uuid| id.simple().to_string();
     json!([
         id(row.id),
@@ -122,6 +159,7 @@ fn values(row: &EventRow) -> Value {
         row.colo,
         row.country,
         row.cost,
+        position,
     ])
 }
 
