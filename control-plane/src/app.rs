@@ -1,6 +1,7 @@
 //! The running service: what is started, in which order, and how it ends.
 
 use crate::api::{self, Access, ManagementTokens, MetricsTokens, TrustedProxies};
+use crate::chance::{self, NoRandom};
 use crate::clock;
 use crate::config::{Config, EventLogKind};
 use crate::domain::{self, Act, Domain};
@@ -10,6 +11,8 @@ use crate::events::log::redis::{RedisLog, RedisSettings};
 use crate::events::log::{self, LogError};
 use crate::events::{Consumer, ConsumerSettings, Durability, Duty, EventLog, Ingest};
 use crate::metrics::Metrics;
+use crate::sinks::kind::Surroundings;
+use crate::sinks::supervisor::Supervisor;
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -22,6 +25,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 use zeroize::Zeroizing;
 
 #[derive(Debug, Error)]
@@ -34,6 +38,8 @@ pub enum StartError {
     Seed(#[from] domain::Error),
     #[error("the event log cannot be used: {0}")]
     EventLog(#[from] LogError),
+    #[error(transparent)]
+    Random(#[from] NoRandom),
     #[error("cannot listen on {0}: {1}; choose another LISTEN_ADDR, or end what uses it")]
     Listen(SocketAddr, #[source] std::io::Error),
 }
@@ -70,17 +76,29 @@ impl App {
         let settings = publisher_settings(&config);
         let (snapshot, publisher) =
             snapshot::start_measured(settings, store.clone(), metrics.publisher.clone(), shutdown.clone());
-        let (ingest, consumers) = events(&config, &store, &logs, &metrics);
+        let counted = watch::Sender::default();
+        let (ingest, consumers) = events(&config, &store, &logs, &metrics, &counted);
         let (known, durability) = watch::channel(None);
+        let vault = Arc::new(Vault {
+            deployment_id: config.deployment_id,
+            at_rest: config.keys.encryption,
+            edge: config.keys.edge_credential,
+        });
+        let surroundings =
+            Arc::new(Surroundings { file_dir: None, allow_private: config.network.allow_private_upstreams });
+        let sinks = Supervisor {
+            store: store.clone(),
+            vault: Arc::clone(&vault),
+            surroundings,
+            counted: counted.subscribe(),
+            clock: clock::now,
+            holder: Uuid::from_bytes(chance::bytes()?),
+        };
         let domain = Domain {
             store: store.clone(),
             snapshot,
             tags: TagKeys::from(&config.keys.token_tag),
-            vault: Arc::new(Vault {
-                deployment_id: config.deployment_id,
-                at_rest: config.keys.encryption,
-                edge: config.keys.edge_credential,
-            }),
+            vault,
             allow_private_upstreams: config.network.allow_private_upstreams,
         };
         let act = Act::system(clock::now());
@@ -92,8 +110,9 @@ impl App {
             proxies: TrustedProxies::new(config.network.trusted_proxies),
         };
         let router = api::router(domain, access, Arc::new(ingest), &metrics);
-        let consumers =
+        let mut consumers: Vec<_> =
             consumers.into_iter().map(|consumer| tokio::spawn(consumer.run(shutdown.clone()))).collect();
+        consumers.push(tokio::spawn(sinks.run(shutdown.clone())));
         tokio::spawn(log::watch::watch(logs.chosen, known));
         Ok(Self { listener, router, store, publisher, consumers, durability, end })
     }
@@ -152,13 +171,20 @@ impl Logs {
 }
 
 /// What takes events in, and what counts them.
-fn events(config: &Config, store: &Store, logs: &Logs, metrics: &Metrics) -> (Ingest, Vec<Consumer>) {
+fn events(
+    config: &Config,
+    store: &Store,
+    logs: &Logs,
+    metrics: &Metrics,
+    counted: &watch::Sender<()>,
+) -> (Ingest, Vec<Consumer>) {
     let Logs { chosen, other } = logs;
     let wake = Arc::new(Notify::new());
     let consumer = |log: &Arc<dyn EventLog>, wake: &Arc<Notify>, duty| {
         let retention_days = config.events.retention_days;
         let settings = ConsumerSettings { retention_days, clock: clock::now, duty };
         Consumer::new(store.clone(), Arc::clone(log), Arc::clone(wake), settings, metrics.consumer(CONSUMER))
+            .telling(counted.clone())
     };
     let mut consumers = vec![consumer(chosen, &wake, Duty::Count)];
     consumers.extend(other.iter().map(|other| consumer(other, &Arc::default(), Duty::Drain)));

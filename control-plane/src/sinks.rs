@@ -1,9 +1,13 @@
 //! Where events go besides the database.
 //!
 //! A sink is one file with a [`Kind`], which names its settings and opens it, and
-//! a line in [`KINDS`]. What it is given it may be given again: each sink has
-//! every event at least once.
+//! a line in [`KINDS`]. It is given events from the database, in the order in
+//! which they were counted, from the position where it is: so a sink that is away
+//! holds up neither the log nor the counting. What it is given it may be given
+//! again: each sink has every event at least once.
 
+pub mod claim;
+pub mod feed;
 pub mod file;
 pub mod helicone;
 pub mod http;
@@ -11,6 +15,8 @@ pub mod kind;
 mod lines;
 pub mod lunary;
 pub mod open;
+pub mod runner;
+pub mod supervisor;
 pub mod webhook;
 
 use crate::domain::events::Listed;

@@ -67,6 +67,8 @@ pub struct Consumer {
     wake: Arc<Notify>,
     settings: ConsumerSettings,
     metrics: ConsumerMetrics,
+    /// Told after each pass that counted something.
+    counted: watch::Sender<()>,
     /// Taken from the log, not yet acknowledged: kept over a failure, so that
     /// they need not wait until their time is over.
     held: Vec<Entry>,
@@ -81,7 +83,14 @@ impl Consumer {
         settings: ConsumerSettings,
         metrics: ConsumerMetrics,
     ) -> Self {
-        Self { store, log, wake, settings, metrics, held: Vec::new() }
+        let counted = watch::Sender::default();
+        Self { store, log, wake, settings, metrics, counted, held: Vec::new() }
+    }
+
+    /// Tells `counted` after each pass that counted something.
+    #[must_use]
+    pub fn telling(self, counted: watch::Sender<()>) -> Self {
+        Self { counted, ..self }
     }
 
     /// Until told to stop; a pass that has begun is finished.
@@ -142,6 +151,7 @@ impl Consumer {
             return Ok(None);
         }
         let counted = pass::count(&self.store, &self.held, now).await?;
+        self.counted.send_replace(());
         let done: Vec<_> = self.held.iter().map(|entry| entry.position.clone()).collect();
         self.log.acknowledge(CONSUMER, &done).await?;
         self.held.clear();

@@ -86,3 +86,21 @@ impl std::fmt::Debug for BodyRow {
         write!(f, "BodyRow({})", self.event_id)
     }
 }
+
+macro_rules! sizes {
+    ($rows:literal, $id:literal) => {
+        concat!(
+            "select event_id, cast(coalesce(length(request), 0) + coalesce(length(response), 0) as bigint) \
+             from event_bodies where event_id in (select ",
+            $id,
+            "(r.value ->> 0) from ",
+            $rows,
+            " r)"
+        )
+    };
+}
+
+/// How many characters there are of those events that have any, in no order.
+pub async fn sizes(conn: &mut Connection, events: &[Uuid]) -> Result<Vec<(Uuid, i64)>, Error> {
+    bulk!(sizes).bind(list(events)).fetch_all(conn).await
+}
