@@ -138,22 +138,26 @@ impl Runner {
             Ok(()) => {
                 // What was refused is looked for in halves; then it goes on as before.
                 self.limit = self.limit.saturating_mul(2).min(self.batch_size);
+                self.refused = 0;
                 self.advance(&batch, None).await
             }
-            Err(SinkError::Refused(reason)) if batch.events.len() == 1 => {
-                tracing::warn!(
-                    sink = self.name,
-                    reason,
-                    "the sink refused an event: it is a dead letter now"
-                );
-                self.advance(&batch, Some(reason)).await
-            }
+            Err(SinkError::Refused(reason)) if batch.events.len() == 1 => self.bury(&batch, reason).await,
             Err(SinkError::Refused(_)) => {
                 self.limit = i64::try_from(batch.events.len() / 2).unwrap_or(1).max(1);
                 Ok(Turn::Moved)
             }
             Err(SinkError::Unavailable { message, retry_after }) => self.fail(&message, retry_after).await,
         }
+    }
+
+    /// Goes on without the one event of this batch.
+    async fn bury(&mut self, batch: &Batch, reason: String) -> Result<Turn, store::Error> {
+        tracing::warn!(sink = self.name, reason, "the sink refused an event: it is a dead letter now");
+        let turn = self.advance(batch, Some(reason)).await?;
+        self.refused = self.refused.saturating_add(1);
+        let too_many = self.refused.saturating_sub(MAX_REFUSED);
+        let is_slowed = turn == Turn::Moved && too_many > 0;
+        Ok(if is_slowed { Turn::Wait(back_off(too_many, None, chance())) } else { turn })
     }
 
     /// None where the claim was lost meanwhile.

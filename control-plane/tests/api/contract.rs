@@ -8,6 +8,7 @@ type Log = crate::logs::Table<Database>;
 mod audit;
 mod concurrency;
 mod credentials;
+mod delivery;
 mod events;
 mod ingest;
 mod log;
