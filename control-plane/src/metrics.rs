@@ -11,6 +11,7 @@ mod label;
 mod publisher;
 mod reading;
 mod scrape;
+mod sinks;
 
 pub use database::{Access, DatabaseMetrics};
 pub use events::{ConsumerMetrics, IngestMetrics};

@@ -12,6 +12,7 @@ pub mod file;
 pub mod helicone;
 pub mod http;
 pub mod kind;
+pub mod lag;
 mod lines;
 pub mod lunary;
 pub mod open;

@@ -4,6 +4,7 @@
 use super::counters;
 use super::events::ConsumerLabels;
 use super::label::values;
+use super::sinks;
 use crate::clock;
 use crate::domain::Domain;
 use crate::domain::events::Lost;
@@ -30,7 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 values! {
     /// What is read together, and fails together.
-    Part, PartLabels { part } = { Log: "log", Gaps: "gaps", Publisher: "publisher" }
+    Part, PartLabels { part } = { Log: "log", Gaps: "gaps", Publisher: "publisher", Sinks: "sinks" }
 }
 
 values! {
@@ -52,6 +53,7 @@ pub(super) struct Reading {
     log: Option<Log>,
     gaps: Option<Lost>,
     publisher: Option<Status>,
+    sinks: Option<Vec<sinks::Standing>>,
     at: UnixMs,
 }
 
@@ -96,16 +98,17 @@ impl Default for ReadingMetrics {
 impl Reading {
     pub(super) async fn take(domain: &Domain, ingest: &Ingest, metrics: &ReadingMetrics) -> Self {
         let at = clock::now();
-        let (log, gaps, publisher) = tokio::join!(
+        let (log, gaps, publisher, sinks) = tokio::join!(
             metrics.bounded(Part::Log, Log::read(ingest)),
             metrics.bounded(Part::Gaps, domain.lost_events(at)),
             metrics.bounded(Part::Publisher, domain.snapshot.status()),
+            metrics.bounded(Part::Sinks, sinks::read(&domain.store)),
         );
-        Self { log, gaps, publisher, at }
+        Self { log, gaps, publisher, sinks, at }
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Self { log, gaps, publisher, at } = self;
+        let Self { log, gaps, publisher, sinks, at } = self;
         if let Some(log) = log {
             register_log(log, *at, registry);
         }
@@ -114,6 +117,9 @@ impl Reading {
         }
         if let Some(publisher) = publisher {
             register_publisher(publisher, registry);
+        }
+        if let Some(sinks) = sinks {
+            sinks::register(sinks, *at, registry);
         }
     }
 }
@@ -204,6 +210,6 @@ where
     registry.register(name, help, ConstGauge::new(value));
 }
 
-fn seconds(ms: u64) -> f64 {
+pub(super) fn seconds(ms: u64) -> f64 {
     Duration::from_millis(ms).as_secs_f64()
 }

@@ -98,3 +98,46 @@ impl Beats {
         self.0.retain(|id, _| rows.iter().any(|row| row.id == *id));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(holder: Option<u8>, beat: i64) -> SinkRow {
+        SinkRow {
+            id: Uuid::nil(),
+            name: "a".into(),
+            kind: "file".into(),
+            settings: "{}".into(),
+            secret: None,
+            is_active: true,
+            batch_size: 1,
+            timeout_seconds: 1,
+            version: 1,
+            position: 0,
+            delivered: 0,
+            skipped: 0,
+            failures: 0,
+            error: None,
+            failed_at: None,
+            delivered_at: None,
+            holder: holder.map(|byte| Uuid::from_bytes([byte; 16])),
+            beat,
+            created_at: 0,
+            updated_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_holder_counts_as_dead_when_it_has_not_beaten_for_long() {
+        let (mut beats, start) = (Beats::default(), Instant::now());
+        let just_before = start + LAPSE.saturating_sub(Duration::from_millis(1));
+        assert!(beats.is_free(&row(None, 7), start));
+        assert!(!beats.is_free(&row(Some(1), 8), start));
+        assert!(!beats.is_free(&row(Some(1), 8), just_before));
+        // It lives: its time begins anew.
+        assert!(!beats.is_free(&row(Some(1), 9), start + LAPSE));
+        assert!(!beats.is_free(&row(Some(1), 9), just_before + LAPSE));
+        assert!(beats.is_free(&row(Some(1), 9), start + 2 * LAPSE));
+    }
+}

@@ -21,5 +21,6 @@ mod protocol;
 mod providers;
 mod reports;
 mod service;
+mod supervisor;
 mod tokens;
 mod usage;

@@ -2,7 +2,7 @@
 
 use super::World;
 use crate::edge::Isolate;
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, sink};
 use crate::world::ring;
 use control_plane::clock;
 use control_plane::events::retain;
@@ -10,44 +10,12 @@ use control_plane::sinks::SinkError;
 use control_plane::sinks::claim::Claim;
 use control_plane::sinks::runner::{Runner, Turn};
 use control_plane::store::dead_letters::{self, DeadLetterRow};
-use control_plane::store::events as table;
 use control_plane::store::sinks::{self, SinkRow};
 use shared::event::{Bodies, Event};
 use shared::sealed::Sealed;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-
-/// An active sink that begins with what is counted from now on.
-pub(super) async fn sink(world: &World, name: &str, batch_size: i64) -> SinkRow {
-    let mut tx = world.store.write().await.unwrap();
-    let now = clock::now().cast_signed();
-    let row = SinkRow {
-        id: crate::edge::new_id(clock::now()),
-        name: name.into(),
-        kind: "file".into(),
-        settings: "{}".into(),
-        secret: None,
-        is_active: true,
-        batch_size,
-        timeout_seconds: 1,
-        version: 1,
-        position: table::last_position(&mut tx).await.unwrap(),
-        delivered: 0,
-        skipped: 0,
-        failures: 0,
-        error: None,
-        failed_at: None,
-        delivered_at: None,
-        holder: None,
-        beat: 0,
-        created_at: now,
-        updated_at: now,
-    };
-    sinks::insert(&mut tx, &row).await.unwrap();
-    tx.commit().await.unwrap();
-    row
-}
 
 async fn now(world: &World, row: &SinkRow) -> SinkRow {
     sinks::get(&mut world.store.read().await.unwrap(), row.id).await.unwrap().unwrap()

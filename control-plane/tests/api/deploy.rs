@@ -2,6 +2,7 @@
 
 use crate::database::Sqlite;
 use crate::edge::Isolate;
+use crate::recorder::sink;
 use crate::scrape::Scrape;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ const OPERATIONS: &str = include_str!("../../../docs/operations.md");
 async fn scrape() -> Scrape {
     let world = World::start().await;
     world.project("a").await;
+    sink(&world, "a", 10).await;
     world.post("/manage/snapshot/publish", serde_json::json!({})).await.ok(axum::http::StatusCode::OK);
     world.events(&[Isolate::new().event()]).await;
     Scrape::of(&world).await;

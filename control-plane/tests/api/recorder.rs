@@ -1,7 +1,12 @@
 //! A sink that keeps what it takes, and answers as a test says.
 
+use crate::database::Database;
+use crate::world::World;
+use control_plane::clock;
 use control_plane::domain::events::Listed;
 use control_plane::sinks::{Delivered, Sink, SinkError};
+use control_plane::store::events;
+use control_plane::store::sinks::{self, SinkRow};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,4 +76,35 @@ impl fmt::Debug for Recorder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Recorder")
     }
+}
+
+/// An active sink that begins with what is counted from now on.
+pub(crate) async fn sink<D: Database>(world: &World<D>, name: &str, batch_size: i64) -> SinkRow {
+    let mut tx = world.store.write().await.unwrap();
+    let now = clock::now().cast_signed();
+    let row = SinkRow {
+        id: crate::edge::new_id(clock::now()),
+        name: name.into(),
+        kind: "file".into(),
+        settings: "{}".into(),
+        secret: None,
+        is_active: true,
+        batch_size,
+        timeout_seconds: 1,
+        version: 1,
+        position: events::last_position(&mut tx).await.unwrap(),
+        delivered: 0,
+        skipped: 0,
+        failures: 0,
+        error: None,
+        failed_at: None,
+        delivered_at: None,
+        holder: None,
+        beat: 0,
+        created_at: now,
+        updated_at: now,
+    };
+    sinks::insert(&mut tx, &row).await.unwrap();
+    tx.commit().await.unwrap();
+    row
 }
