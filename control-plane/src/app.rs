@@ -10,6 +10,7 @@ use crate::events::log::redis::{RedisLog, RedisSettings};
 use crate::events::log::{self, LogError};
 use crate::events::{Consumer, ConsumerSettings, Durability, Duty, EventLog, Ingest};
 use crate::metrics::Metrics;
+use crate::sinks::kind::Surroundings;
 use crate::snapshot::{self, PublisherSettings};
 use crate::store::{self, Store, migrate};
 use crate::vault::Vault;
@@ -82,6 +83,10 @@ impl App {
                 edge: config.keys.edge_credential,
             }),
             allow_private_upstreams: config.network.allow_private_upstreams,
+            surroundings: Arc::new(Surroundings {
+                file_dir: config.sinks.file_dir,
+                allow_private: config.network.allow_private_upstreams,
+            }),
         };
         let act = Act::system(clock::now());
         domain.seed_providers(&act).await?;

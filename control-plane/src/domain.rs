@@ -19,6 +19,7 @@ pub mod usage;
 
 pub use error::Error;
 
+use crate::sinks::kind::Surroundings;
 use crate::snapshot::SnapshotHandle;
 use crate::store::{Store, Tx};
 use crate::vault::Vault;
@@ -39,6 +40,8 @@ pub struct Domain {
     pub tags: TagKeys,
     /// `ALLOW_PRIVATE_UPSTREAMS`
     pub allow_private_upstreams: bool,
+    /// What the operator lets sinks do.
+    pub surroundings: Arc<Surroundings>,
 }
 
 /// Who acts, when, and from where: what an audit record says of any change.

@@ -4,6 +4,7 @@
 //! a line in [`KINDS`]. What it is given it may be given again: each sink has
 //! every event at least once.
 
+mod api;
 pub mod file;
 pub mod helicone;
 pub mod http;

@@ -73,6 +73,7 @@ impl<D: Database> World<D> {
             vault: Arc::new(vault),
             tags: TagKeys::from(&ring(&[tag])),
             allow_private_upstreams: true,
+            surroundings: Arc::default(),
         }
     }
 
