@@ -5,6 +5,7 @@
 //! every event at least once.
 
 mod api;
+pub mod attempt;
 pub mod file;
 pub mod helicone;
 pub mod http;

@@ -41,7 +41,7 @@ pub(crate) struct World<D> {
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) metrics: Arc<Metrics>,
     /// `SINK_FILE_DIR`
-    _files: TempDir,
+    pub(crate) files: TempDir,
     // Ends the publisher when dropped.
     shutdown: tokio::sync::watch::Sender<bool>,
     pub(crate) database: Arc<D>,
@@ -138,7 +138,7 @@ impl<D: Database> World<D> {
         domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
         let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
         let router = router(&domain, metrics_token, &log, &metrics);
-        Self { router, snapshot, domain, store, tags, log, metrics, _files: files, shutdown, database, kv }
+        Self { router, snapshot, domain, store, tags, log, metrics, files, shutdown, database, kv }
     }
 
     fn take_events_into(&mut self, log: Arc<dyn EventLog>) {
