@@ -54,7 +54,7 @@ async fn sink(world: &World, name: &str, url: &str) -> Uuid {
     sink["id"].as_str().unwrap().parse().unwrap()
 }
 
-async fn refused(world: &World, sink_id: Uuid, event_id: Uuid) -> Uuid {
+pub(super) async fn refused(world: &World, sink_id: Uuid, event_id: Uuid) -> Uuid {
     let created_at = clock::now();
     let row = DeadLetterRow {
         id: new_id(created_at),

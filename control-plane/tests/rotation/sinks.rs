@@ -97,9 +97,9 @@ async fn the_commands_tell_of_sinks() {
     let stuck: Uuid = sink(&world.domain(vault(&[30], &[4]), 2), "lost", 8).await;
     let status = json(&world.latchkey(&["keys", "status", "--json"], &[13, 3], &[4]).output().unwrap());
     let keys = status["keys"][0]["keys"].as_array().unwrap().clone();
-    let told: Vec<Value> = keys.iter().map(|key| json!([key["id"], key["needed_by"], key["verdict"]])).collect();
-    let expected =
-        json!([[id(13), 0, "keep"], [id(3), 1, "keep"], [id(30), 1, "problem"]]);
+    let told: Vec<Value> =
+        keys.iter().map(|key| json!([key["id"], key["needed_by"], key["verdict"]])).collect();
+    let expected = json!([[id(13), 0, "keep"], [id(3), 1, "keep"], [id(30), 1, "problem"]]);
     assert_eq!(Value::from(told), expected);
 
     let output = world.latchkey(&["keys", "reseal", "--json"], &[13, 3], &[4]).output().unwrap();
