@@ -9,6 +9,7 @@ mod audit;
 mod auth;
 mod client;
 mod credentials;
+mod dead_letters;
 mod edge;
 mod error;
 mod events;
@@ -21,6 +22,7 @@ mod projects;
 mod providers;
 mod respond;
 mod serve;
+mod sinks;
 mod snapshot;
 mod tokens;
 mod usage;
@@ -98,6 +100,12 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::erase))
         .routes(routes!(prices::list, prices::create))
         .routes(routes!(prices::delete))
+        .routes(routes!(sinks::list, sinks::create))
+        .routes(routes!(sinks::get, sinks::patch, sinks::delete))
+        .routes(routes!(sinks::test))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::get, dead_letters::discard))
+        .routes(routes!(dead_letters::replay))
         .routes(routes!(edge::events))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

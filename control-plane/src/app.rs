@@ -89,7 +89,7 @@ impl App {
         let sinks = Supervisor {
             store: store.clone(),
             vault: Arc::clone(&vault),
-            surroundings,
+            surroundings: Arc::clone(&surroundings),
             counted: counted.subscribe(),
             clock: clock::now,
             holder: Uuid::from_bytes(chance::bytes()?),
@@ -100,6 +100,7 @@ impl App {
             tags: TagKeys::from(&config.keys.token_tag),
             vault,
             allow_private_upstreams: config.network.allow_private_upstreams,
+            surroundings,
         };
         let act = Act::system(clock::now());
         domain.seed_providers(&act).await?;

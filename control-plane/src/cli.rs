@@ -1,11 +1,13 @@
 //! The `latchkey` command.
 
 mod client;
+mod dead_letters;
 mod events;
 mod keygen;
 mod keys;
 mod migrate;
 mod serve;
+mod sinks;
 mod snapshot;
 mod table;
 mod token;
@@ -40,6 +42,12 @@ enum Command {
     Usage(usage::Usage),
     /// Show events: one for each request
     Events(events::Events),
+    /// Say where events go besides the database, and change it
+    #[command(subcommand)]
+    Sinks(sinks::Command),
+    /// Look at events that sinks would never take, deliver or discard them
+    #[command(subcommand)]
+    DeadLetters(dead_letters::Command),
     /// Look at the snapshot in KV, compare it with the database, make it anew
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -88,6 +96,8 @@ impl Command {
             Self::Token(command) => token::run(&command),
             Self::Usage(usage) => usage::run(&usage),
             Self::Events(events) => events::run(&events),
+            Self::Sinks(command) => sinks::run(&command),
+            Self::DeadLetters(command) => dead_letters::run(&command),
             Self::Snapshot(command) => snapshot::run(&command),
             Self::Migrate(command) => migrate::run(command),
         }

@@ -5,11 +5,13 @@ mod events;
 mod log;
 mod management;
 mod reader;
+mod sinks;
 
 pub use events::{EventLogKind, Events};
 pub use log::{Log, LogFormat};
 pub use management::{ManagementApi, management_api};
 pub use reader::ConfigError;
+pub use sinks::Sinks;
 
 use crate::domain::upstream::is_loopback;
 use crate::secret::Secret;
@@ -38,6 +40,7 @@ pub struct Config {
     pub kv: Kv,
     pub publisher: Publisher,
     pub events: Events,
+    pub sinks: Sinks,
     pub network: Network,
     pub log: Log,
 }
@@ -80,7 +83,7 @@ pub struct Publisher {
 
 #[derive(Debug)]
 pub struct Network {
-    /// `ALLOW_PRIVATE_UPSTREAMS`, default `false`: providers may have loopback and private addresses.
+    /// `ALLOW_PRIVATE_UPSTREAMS`, default `false`: providers and sinks may have loopback and private addresses.
     pub allow_private_upstreams: bool,
     /// `TRUSTED_PROXIES`, default none: addresses or networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
@@ -124,6 +127,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let kv = read_kv(reader);
     let publisher = read_publisher(reader);
     let events = Events::read(reader);
+    let sinks = Sinks::read(reader);
     let network = read_network(reader);
     let log = log::read(reader);
     Some(Config {
@@ -136,6 +140,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         kv: kv?,
         publisher: publisher?,
         events: events?,
+        sinks: sinks?,
         network: network?,
         log: log?,
     })

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod built_in;
 pub mod built_in_prices;
 pub mod credentials;
+pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod page;
@@ -13,12 +14,14 @@ pub mod prices;
 pub mod projects;
 pub mod providers;
 pub mod rotation;
+pub mod sinks;
 pub mod tokens;
 pub mod upstream;
 pub mod usage;
 
 pub use error::Error;
 
+use crate::sinks::kind::Surroundings;
 use crate::snapshot::SnapshotHandle;
 use crate::store::{Store, Tx};
 use crate::vault::Vault;
@@ -39,6 +42,8 @@ pub struct Domain {
     pub tags: TagKeys,
     /// `ALLOW_PRIVATE_UPSTREAMS`
     pub allow_private_upstreams: bool,
+    /// What the operator lets sinks do.
+    pub surroundings: Arc<Surroundings>,
 }
 
 /// Who acts, when, and from where: what an audit record says of any change.

@@ -6,6 +6,8 @@
 //! holds up neither the log nor the counting. What it is given it may be given
 //! again: each sink has every event at least once.
 
+mod api;
+pub mod attempt;
 pub mod claim;
 pub mod feed;
 pub mod file;

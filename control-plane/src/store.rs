@@ -9,7 +9,7 @@
 //! no two wait for each other (40P01), and as a transaction that writes is never
 //! isolated beyond `read committed`, none fails for what another did (40001).
 //! The tables of events come after all others, in the order of `events/consume`,
-//! each with its rows sorted by their key.
+//! each with its rows sorted by their key; and a sink before its dead letters.
 
 pub mod address;
 pub mod audit;

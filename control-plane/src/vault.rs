@@ -1,4 +1,4 @@
-//! Seals provider keys: once for the database, once for the edge.
+//! Seals provider keys, once for the database, once for the edge; and sinks' secrets for the database.
 
 use crate::chance::{self, NoRandom};
 use shared::key::KeyRing;
@@ -69,6 +69,16 @@ impl Vault {
     /// Whether the first key of each list made both seals.
     pub fn is_current(&self, seals: &SealedTwice) -> bool {
         is_by_first(&seals.encrypted, &self.at_rest) && is_by_first(&seals.sealed, &self.edge)
+    }
+
+    /// Whether the first key made the seal for the database.
+    pub fn is_current_at_rest(&self, encrypted: &str) -> bool {
+        is_by_first(encrypted, &self.at_rest)
+    }
+
+    /// What was sealed for the database, by the first key.
+    pub fn renew_at_rest(&self, encrypted: &str, place: Place<'_>) -> Result<String, VaultError> {
+        self.seal_at_rest(&self.open(encrypted, place)?, place)
     }
 
     /// Both seals by the first key of each list; one that is already, and that

@@ -27,7 +27,8 @@ pub(super) struct ErrorBody {
 #[derive(Serialize, ToSchema)]
 struct ErrorDetail {
     /// `invalid_request`, `unauthorized`, `not_found`, `method_not_allowed`, `timeout`, `conflict`,
-    /// `body_too_large`, `unsupported_media_type`, `not_supported`, `internal` or `unavailable`.
+    /// `gone`, `body_too_large`, `unsupported_media_type`, `not_supported`, `sink_refused`, `sink_unavailable`,
+    /// `internal` or `unavailable`.
     #[schema(example = "invalid_request")]
     code: &'static str,
     message: String,
@@ -87,6 +88,11 @@ impl From<domain::Error> for ApiError {
             Error::NotFound(_) => Self::new(StatusCode::NOT_FOUND, "not_found", message),
             Error::Invalid { .. } => Self::invalid(message),
             Error::Conflict(_) => Self::new(StatusCode::CONFLICT, "conflict", message),
+            Error::Gone(_) => Self::new(StatusCode::GONE, "gone", message),
+            Error::SinkRefused(_) => Self::new(StatusCode::BAD_GATEWAY, "sink_refused", message),
+            Error::SinkUnavailable(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "sink_unavailable", message)
+            }
             Error::NotSupported(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_supported", message),
             Error::Internal(inside) => Self::internal(inside),
         }

@@ -1,10 +1,13 @@
 use super::*;
 
 /// The paths of the architecture page that this version serves.
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 31] = [
     "/edge/events",
     "/livez",
     "/manage/audit",
+    "/manage/dead-letters",
+    "/manage/dead-letters/{id}",
+    "/manage/dead-letters/{id}/replay",
     "/manage/events",
     "/manage/events/gaps",
     "/manage/events/set-aside",
@@ -18,6 +21,9 @@ const PATHS: [&str; 25] = [
     "/manage/projects/{id}/tokens/revoke",
     "/manage/providers",
     "/manage/providers/{name}",
+    "/manage/sinks",
+    "/manage/sinks/{id}",
+    "/manage/sinks/{id}/test",
     "/manage/snapshot",
     "/manage/snapshot/publish",
     "/manage/tokens",

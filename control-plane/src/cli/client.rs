@@ -3,7 +3,7 @@
 use super::{Failure, environment};
 use crate::config::{self, ManagementApi};
 use clap::Args;
-use reqwest::StatusCode;
+use reqwest::{Method, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 use std::path::Path;
 use std::time::Duration;
@@ -25,6 +25,23 @@ pub(super) struct Client {
     api: ManagementApi,
 }
 
+/// What the control plane said.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    body: Value,
+}
+
+impl Answer {
+    pub(super) fn ok(self) -> Result<Value, Failure> {
+        if self.status.is_success() {
+            return Ok(self.body);
+        }
+        let message = self.body["error"]["message"].as_str().unwrap_or("no reason given");
+        Err(Failure::new(format!("{}: {message}", self.status)))
+    }
+}
+
 impl Client {
     pub(super) fn new(place: &Place) -> Result<Self, Failure> {
         let kept = |path: &Path| std::fs::read_to_string(path).ok();
@@ -35,26 +52,51 @@ impl Client {
 
     /// The answer to a GET of what is below `/manage/`.
     pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Failure> {
-        let base = self.api.url.as_str().trim_end_matches('/');
-        let url =
-            reqwest::Url::parse_with_params(&format!("{base}/manage/{path}"), query).map_err(Failure::new)?;
-        let answer = self.http.get(url).bearer_auth(self.api.token.reveal()).send().await.map_err(|_| {
+        let url = Url::parse_with_params(&self.place_of(path), query).map_err(Failure::new)?;
+        self.answer(self.http.get(url)).await?.ok()
+    }
+
+    /// What is answered to any other call of it.
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Answer, Failure> {
+        let request = self.http.request(method, self.place_of(path));
+        self.answer(match body {
+            Some(body) => request.json(body),
+            None => request,
+        })
+        .await
+    }
+
+    fn place_of(&self, path: &str) -> String {
+        format!("{}/manage/{path}", self.base())
+    }
+
+    fn base(&self) -> &str {
+        self.api.url.as_str().trim_end_matches('/')
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let base = self.base();
+        let answer = request.bearer_auth(self.api.token.reveal()).send().await.map_err(|_| {
             Failure::new(format!(
                 "no control plane answers at {base}; start it, or say where it is with --url or CONTROL_PLANE_URL"
             ))
         })?;
         let status = answer.status();
-        let body: Value = answer.json().await.map_err(|_| {
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Answer { status, body: Value::Null });
+        }
+        let body = answer.json().await.map_err(|_| {
             Failure::new(format!("what answers at {base} is no control plane, or it broke off ({status})"))
         })?;
         if status == StatusCode::UNAUTHORIZED {
             return Err(Failure::new("the control plane does not take this MANAGEMENT_TOKEN"));
         }
-        if !status.is_success() {
-            let message = body["error"]["message"].as_str().unwrap_or("no reason given");
-            return Err(Failure::new(format!("{status}: {message}")));
-        }
-        Ok(body)
+        Ok(Answer { status, body })
     }
 
     /// All items of a list, page after page, at most `most`.

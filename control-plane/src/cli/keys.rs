@@ -30,7 +30,7 @@ const SHOWN_STUCK: usize = 20;
 pub(super) enum Command {
     /// Say which keys are listed, what still needs each, and which may be removed
     Status(Output),
-    /// Seal every stored provider key anew with the first keys; may be stopped and run again at any time
+    /// Seal every stored provider key and sink's secret anew with the first keys; may be stopped and run again at any time
     Reseal(Output),
 }
 
@@ -154,33 +154,54 @@ async fn reseal(config: &Config, store: &Store, output: Output) -> Result<(), Fa
     let outcome = outcome.map_err(|error| {
         Failure::new(format!("{error}; what was resealed stays so, run it again to go on"))
     })?;
-    let Resealed { resealed, recovered, stuck, left } = &outcome;
     if output.json {
         json(&outcome)?;
     } else {
-        for each in stuck.iter().take(SHOWN_STUCK) {
-            print(format_args!(
-                "credential {} of project {}: {}",
-                each.credential_id, each.project_id, each.reason
-            ));
-        }
+        tell_resealed(&outcome);
+    }
+    let wrong = what_is_wrong(&outcome);
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::new(wrong.join("\n"))) }
+}
+
+fn tell_resealed(outcome: &Resealed) {
+    let Resealed { resealed, recovered, stuck, left: _, sinks } = outcome;
+    for each in stuck.iter().take(SHOWN_STUCK) {
         print(format_args!(
-            "resealed {resealed} credentials, {recovered} of them from the edge's seal alone"
+            "credential {} of project {}: {}",
+            each.credential_id, each.project_id, each.reason
         ));
     }
+    for each in &sinks.stuck {
+        print(format_args!("sink {} ({}): {}", each.name, each.sink_id, each.reason));
+    }
+    print(format_args!("resealed {resealed} credentials, {recovered} of them from the edge's seal alone"));
+    print(format_args!("resealed the secrets of {} sinks", sinks.resealed));
+}
+
+fn what_is_wrong(outcome: &Resealed) -> Vec<String> {
+    let Resealed { resealed: _, recovered: _, stuck, left, sinks } = outcome;
+    let mut wrong = Vec::new();
     if !stuck.is_empty() {
-        return Err(Failure::new(format!(
+        wrong.push(format!(
             "{} credentials do not open: list the key that sealed them again after the first and run this \
              again; if it is lost, give each its api_key anew: PATCH \
              /manage/projects/<project>/credentials/<credential>",
             stuck.len()
-        )));
+        ));
     }
-    if *left > 0 {
-        return Err(Failure::new(format!(
-            "{left} credentials were meanwhile sealed with other keys: restart every control plane with the \
-             new list and run this again"
-        )));
+    if !sinks.stuck.is_empty() {
+        wrong.push(format!(
+            "{} sinks' secrets do not open: list the key that sealed them again after the first and run this \
+             again; if it is lost, give each its secret anew: latchkey sinks set <sink> --secret-file -",
+            sinks.stuck.len()
+        ));
     }
-    Ok(())
+    if left + sinks.left > 0 {
+        wrong.push(format!(
+            "{left} credentials and {} sinks' secrets were meanwhile sealed with other keys: restart every \
+             control plane with the new list and run this again",
+            sinks.left
+        ));
+    }
+    wrong
 }

@@ -36,6 +36,7 @@ fn defaults() {
     assert_eq!(config.publisher.heartbeat, Duration::from_mins(1));
     assert_eq!(config.publisher.settle, Duration::from_secs(90));
     assert_eq!(config.events.retention_days, 90);
+    assert_eq!(config.sinks.file_dir, None);
     assert!(!config.network.allow_private_upstreams && config.network.trusted_proxies.is_empty());
     assert_eq!(config.log.format, LogFormat::Text);
 }
@@ -80,6 +81,7 @@ fn each_wrong_value_is_named_and_not_shown() {
         ("SNAPSHOT_SETTLE", "-1"),
         ("EVENT_RETENTION_DAYS", "0"),
         ("EVENT_RETENTION_DAYS", "hush"),
+        ("SINK_FILE_DIR", "/nonexistent/hush"),
         ("ALLOW_PRIVATE_UPSTREAMS", "hush"),
         ("TRUSTED_PROXIES", "hush"),
         ("LOG_FORMAT", "hush"),
@@ -122,4 +124,20 @@ fn lists() {
     let config = read_with(&set).unwrap();
     assert_eq!((config.management_tokens.len(), config.metrics_tokens.len()), (2, 2));
     assert_eq!(config.network.trusted_proxies.len(), 2);
+}
+
+#[test]
+fn the_folder_of_sinks_is_one_that_can_be_written_to() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let config = read_with(&[("SINK_FILE_DIR", path)]).unwrap();
+    assert_eq!(config.sinks.file_dir.as_deref(), Some(folder.path()));
+    assert_eq!(std::fs::read_dir(path).unwrap().count(), 0);
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    // Nobody makes files in `/proc`, the one who owns everything neither.
+    for wrong in [file.to_str().unwrap(), "/proc"] {
+        let message = read_with(&[("SINK_FILE_DIR", wrong)]).unwrap_err().to_string();
+        assert!(message.contains("SINK_FILE_DIR: must be a folder in which files can be made"), "{message}");
+    }
 }

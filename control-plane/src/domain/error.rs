@@ -1,6 +1,7 @@
 //! Why something was not done.
 
 use crate::chance::NoRandom;
+use crate::sinks::SinkError;
 use crate::store;
 use crate::vault::VaultError;
 use std::borrow::Cow;
@@ -15,6 +16,13 @@ pub enum Error {
     Invalid { field: &'static str, reason: Cow<'static, str> },
     #[error("{0}")]
     Conflict(String),
+    #[error("{0}")]
+    Gone(&'static str),
+    /// It will never take this.
+    #[error("the sink refused it: {0}")]
+    SinkRefused(String),
+    #[error("the sink did not take it: {0}")]
+    SinkUnavailable(String),
     #[error("{0} is not supported yet, so it is refused rather than stored without effect")]
     NotSupported(&'static str),
     /// For the log only.
@@ -43,6 +51,15 @@ impl From<VaultError> for Error {
 impl From<NoRandom> for Error {
     fn from(error: NoRandom) -> Self {
         Self::Internal(error.to_string())
+    }
+}
+
+impl From<SinkError> for Error {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Refused(message) => Self::SinkRefused(message),
+            SinkError::Unavailable { message, .. } => Self::SinkUnavailable(message),
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Rotation of keys: which stored things still need an old one, and credentials
-//! sealed anew with the first key of each list.
+//! and sinks' secrets sealed anew with the first key of each list.
 
+mod sinks;
 mod standing;
 
+pub use sinks::{ResealedSinks, StuckSink};
 pub use standing::{InKv, KeyStanding, KindStanding, Listed, Rank, Tally, Verdict};
 
 use super::audit::{self, Change};
@@ -46,6 +48,8 @@ pub struct Resealed {
     pub stuck: Vec<Stuck>,
     /// Those that a process with another list has sealed meanwhile.
     pub left: u64,
+    /// The same of sinks.
+    pub sinks: ResealedSinks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -64,9 +68,10 @@ enum Step {
     Nothing,
 }
 
-/// Seals every credential anew that the first keys have not sealed, active or
-/// not, each in a transaction of its own: killed at any point, the next run
-/// goes on where this one stopped. `progress` hears how many are done, of how many.
+/// Seals every credential and sink's secret anew that the first keys have not sealed,
+/// active or not, each in a transaction of its own: killed at any point, the next run
+/// goes on where this one stopped. `progress` hears how many
+/// credentials are done, of how many.
 pub async fn reseal(
     store: &Store,
     vault: &Vault,
@@ -75,7 +80,7 @@ pub async fn reseal(
     progress: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Resealed> {
     let total = count_left(store, vault).await?;
-    let mut outcome = Resealed::default();
+    let mut outcome = Resealed { sinks: sinks::reseal(store, vault, clock).await?, ..Resealed::default() };
     let (mut after, mut done) = ((Uuid::nil(), Uuid::nil()), 0);
     loop {
         let batch = page(store, vault, after).await?;

@@ -2,7 +2,9 @@
 
 use super::batch::MAX_AGE_MS;
 use super::pass::DAY_MS;
-use crate::store::{self, Store, event_isolates, event_ledger, event_log, event_set_aside, events};
+use crate::store::{
+    self, Store, dead_letters, event_isolates, event_ledger, event_log, event_set_aside, events,
+};
 use shared::id::{self, UnixMs};
 
 /// Rows that one transaction removes, so that others do not wait long for it.
@@ -23,6 +25,8 @@ const ROUNDS: u32 = 20;
 pub struct Removed {
     pub events: u64,
     pub ledger: u64,
+    /// Of events that are no longer kept.
+    pub dead_letters: u64,
     /// More may be left.
     pub is_partial: bool,
 }
@@ -32,11 +36,17 @@ pub async fn run(store: &Store, days: u32, now: UnixMs) -> Result<Removed, store
     let oldest = now.saturating_sub(u64::from(days) * DAY_MS);
     let remembered = oldest.saturating_sub(MAX_AGE_MS);
     let mut removed = Removed::default();
-    for table in [Table::Events { before: oldest }, Table::Ledger { before: remembered }] {
+    let tables = [
+        Table::Events { before: oldest },
+        Table::DeadLetters { before: oldest },
+        Table::Ledger { before: remembered },
+    ];
+    for table in tables {
         for round in 1..=ROUNDS {
             let rows = table.remove(store).await?;
             match table {
                 Table::Events { .. } => removed.events += rows,
+                Table::DeadLetters { .. } => removed.dead_letters += rows,
                 Table::Ledger { .. } => removed.ledger += rows,
             }
             if rows < AT_ONCE.cast_unsigned() {
@@ -50,8 +60,8 @@ pub async fn run(store: &Store, days: u32, now: UnixMs) -> Result<Removed, store
     event_isolates::delete_before(&mut tx, remembered).await?;
     event_set_aside::trim(&mut tx, SET_ASIDE_KEPT).await?;
     tx.commit().await?;
-    if removed.events + removed.ledger > 0 {
-        tracing::info!(removed.events, removed.ledger, "old events were removed");
+    if removed.events + removed.dead_letters + removed.ledger > 0 {
+        tracing::info!(removed.events, removed.dead_letters, removed.ledger, "old events were removed");
     }
     Ok(removed)
 }
@@ -59,6 +69,7 @@ pub async fn run(store: &Store, days: u32, now: UnixMs) -> Result<Removed, store
 #[derive(Clone, Copy)]
 enum Table {
     Events { before: UnixMs },
+    DeadLetters { before: UnixMs },
     Ledger { before: UnixMs },
 }
 
@@ -69,6 +80,9 @@ impl Table {
         let rows = match self {
             Self::Events { before } => {
                 events::delete_below(&mut tx, id::new(before, &[0; 10]), AT_ONCE).await?
+            }
+            Self::DeadLetters { before } => {
+                dead_letters::delete_of_events_below(&mut tx, id::new(before, &[0; 10]), AT_ONCE).await?
             }
             Self::Ledger { before } => {
                 event_ledger::delete_before(&mut tx, (before / DAY_MS).cast_signed(), AT_ONCE).await?

@@ -2,7 +2,7 @@
 
 mod call;
 
-use super::lunary::api::Api;
+use super::api::Api;
 use super::{Delivered, Kind, Opening, Secrecy, Sink, SinkError};
 use crate::domain::events::Listed;
 use call::Call;

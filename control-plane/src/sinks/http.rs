@@ -36,13 +36,7 @@ impl Http {
     /// is allowed. What a name stands for is judged again with each connection.
     pub fn new(base: &str, allow_private: bool) -> Result<Self, String> {
         let base = upstream::normalize(base, allow_private).map_err(|error| error.to_string())?;
-        let builder = reqwest::Client::builder()
-            .connect_timeout(CONNECT_DEADLINE)
-            .redirect(redirect::Policy::none())
-            .no_proxy()
-            .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
-        let builder = if allow_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) };
-        let client = builder.build().map_err(|error| format!("no HTTP client can be made: {error}"))?;
+        let client = client(allow_private).map_err(|error| format!("no HTTP client can be made: {error}"))?;
         Ok(Self { base, client })
     }
 
@@ -94,6 +88,16 @@ impl Answer {
         let seconds = self.headers.get(RETRY_AFTER).map(HeaderValue::to_str)?.ok()?.trim().parse().ok()?;
         Some(Duration::from_secs(seconds).min(MAX_RETRY_AFTER))
     }
+}
+
+fn client(allow_private: bool) -> reqwest::Result<reqwest::Client> {
+    let builder = reqwest::Client::builder()
+        .connect_timeout(CONNECT_DEADLINE)
+        .redirect(redirect::Policy::none())
+        .no_proxy()
+        .user_agent(concat!("latchkey/", env!("CARGO_PKG_VERSION")));
+    let builder = if allow_private { builder } else { builder.dns_resolver(Arc::new(PublicOnly)) };
+    builder.build()
 }
 
 /// Without the URL, which may be somebody's secret.
@@ -162,5 +166,25 @@ mod tests {
             Http::new(base, false).unwrap_err();
         }
         Http::new("http://127.0.0.1:1", true).unwrap();
+    }
+
+    /// A name that passed when it was checked, and that now stands for this machine.
+    #[tokio::test]
+    async fn what_a_name_stands_for_is_judged_with_each_connection() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let answering = tokio::spawn(async move {
+            let router = axum::Router::new().fallback(|| async { "here" });
+            axum::serve(listener, router).await
+        });
+        let at = |allow_private| Http {
+            base: format!("http://localhost:{port}"),
+            client: client(allow_private).unwrap(),
+        };
+        let error = at(false).post("", HeaderMap::new(), Vec::new()).await.unwrap_err();
+        let message = "it cannot be reached: the name stands for a private address";
+        assert_eq!(error, SinkError::unavailable(message));
+        assert_eq!(at(true).post("", HeaderMap::new(), Vec::new()).await.unwrap().body, b"here");
+        answering.abort();
     }
 }

@@ -54,11 +54,14 @@ impl Kind {
 }
 
 impl Opening<'_> {
+    /// What is wrong is named by its field; its value is not repeated, for it may be a misplaced key.
     pub(super) fn settings<T: DeserializeOwned>(&self) -> Result<T, String> {
         serde_path_to_error::deserialize(self.settings).map_err(|error| {
-            match error.path().to_string().as_str() {
-                "." => error.inner().to_string(),
-                path => format!("{path}: {}", error.inner()),
+            let text = error.inner().to_string();
+            let names_a_field = text.starts_with("unknown field") || text.starts_with("missing field");
+            match text.rsplit_once("expected ") {
+                Some((_, expected)) if !names_a_field => format!("{}: expected {expected}", error.path()),
+                _ => text,
             }
         })
     }

@@ -1,12 +1,11 @@
 //! Lunary. What it takes, and what it answers: `tests/sinks/README.md`.
 
-pub(super) mod api;
 mod runs;
 
+use super::api::Api;
 use super::http::Answer;
 use super::{Delivered, Kind, Opening, Secrecy, Sink, SinkError};
 use crate::domain::events::Listed;
-use api::Api;
 use reqwest::header::HeaderMap;
 use serde::Deserialize;
 use serde_json::json;

@@ -1,7 +1,7 @@
 //! The table `dead_letters`: events that a sink would never take. The event itself
 //! is not copied: what is erased or too old is gone here too.
 
-use super::sql::query;
+use super::sql::{query, query_each};
 use super::{Connection, Error};
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -77,9 +77,18 @@ pub async fn delete(conn: &mut Connection, id: Uuid) -> Result<bool, Error> {
     Ok(query("delete from dead_letters where id = $1").bind(id).execute(conn).await? == 1)
 }
 
-/// Those of events older than this id, which are no longer kept.
-pub async fn delete_of_events_below(conn: &mut Connection, below: Uuid) -> Result<u64, Error> {
-    query("delete from dead_letters where event_id < $1").bind(below).execute(conn).await
+/// Removes up to `limit` of events with an id below this, and says how many.
+pub async fn delete_of_events_below(conn: &mut Connection, below: Uuid, limit: i64) -> Result<u64, Error> {
+    query_each(
+        "delete from dead_letters where id in \
+         (select id from dead_letters where event_id < $1 order by event_id limit $2)",
+        "delete from dead_letters where id in \
+         (select id from dead_letters where event_id < $1 order by event_id limit $2 for update skip locked)",
+    )
+    .bind(below)
+    .bind(limit)
+    .execute(conn)
+    .await
 }
 
 pub async fn count(conn: &mut Connection, sink_id: Uuid) -> Result<i64, Error> {

@@ -97,6 +97,23 @@ pub async fn reseal(conn: &mut Connection, id: Uuid, secret: &str) -> Result<(),
     query("update sinks set secret = $2 where id = $1").bind(id).bind(secret).execute(conn).await.map(drop)
 }
 
+/// How many secrets a key sealed.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct SecretCount {
+    /// May be no id at all, where what is stored is no seal.
+    pub encryption_key: String,
+    pub sinks: i64,
+}
+
+pub async fn count_by_key(conn: &mut Connection) -> Result<Vec<SecretCount>, Error> {
+    query(
+        "select substr(secret, 4, 16) as encryption_key, count(*) as sinks from sinks \
+         where secret is not null group by 1 order by 1",
+    )
+    .fetch_all(conn)
+    .await
+}
+
 pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<SinkRow>, Error> {
     query(concat!("select ", columns!(), " from sinks where id = $1")).bind(id).fetch_optional(conn).await
 }
@@ -120,6 +137,14 @@ pub async fn list(conn: &mut Connection, before: Uuid, limit: i64) -> Result<Vec
 
 pub async fn all(conn: &mut Connection) -> Result<Vec<SinkRow>, Error> {
     query(concat!("select ", columns!(), " from sinks order by id")).fetch_all(conn).await
+}
+
+/// Until the transaction ends nobody else gets past this who makes a sink; unless there is none.
+pub async fn lock_oldest(conn: &mut Connection) -> Result<(), Error> {
+    query("update sinks set version = version where id = (select id from sinks order by id limit 1)")
+        .execute(conn)
+        .await
+        .map(drop)
 }
 
 pub async fn count(conn: &mut Connection) -> Result<i64, Error> {

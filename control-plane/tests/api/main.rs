@@ -16,6 +16,7 @@ mod redis_server;
 mod database;
 mod edge;
 mod logs;
+mod receiver;
 mod recorder;
 mod scrape;
 mod world;

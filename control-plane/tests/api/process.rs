@@ -263,3 +263,47 @@ fn a_change_survives_a_kill() {
     terminate(&child);
     assert!(child.wait().unwrap().success());
 }
+
+/// Nor when the delivery fails, nor where it is misplaced.
+#[test]
+fn no_secret_of_a_sink_is_in_the_log() {
+    let place = Place::new();
+    let mut command = configured(&["serve"], &place);
+    command.env("ALLOW_PRIVATE_UPSTREAMS", "true").env("LOG_LEVEL", "debug");
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut errors = child.stderr.take().unwrap();
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        errors.read_to_string(&mut log).unwrap();
+        log
+    });
+    let address = address(&mut child);
+    let post = |path: &str, body: &str| {
+        let length = body.len();
+        call(
+            &address,
+            &format!(
+                "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\
+                 content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+            ),
+        )
+    };
+    let sink = |settings: &str, secret: &str| {
+        let body = format!(
+            r#"{{"name":"a","kind":"webhook","settings":{settings},"secret":"{secret}","timeout_seconds":1}}"#
+        );
+        post("/manage/sinks", &body)
+    };
+    for (settings, secret) in [(r#"{"url":"hush-url"}"#, KEY), (r#"{"url":"http://127.0.0.1:1"}"#, "hush")] {
+        assert!(sink(settings, secret).starts_with("HTTP/1.1 400"));
+    }
+    let made = sink(r#"{"url":"http://127.0.0.1:1"}"#, KEY);
+    assert!(made.starts_with("HTTP/1.1 201"), "{made}");
+    let id = made.split_once("\"id\":\"").unwrap().1.split_once('"').unwrap().0;
+    let tested = post(&format!("/manage/sinks/{id}/test"), "{}");
+    assert!(tested.contains("it cannot be reached"), "{tested}");
+    terminate(&child);
+    assert!(child.wait().unwrap().success());
+    let log = log.join().unwrap();
+    assert!(log.contains("/manage/sinks") && !log.contains(&KEY[..10]) && !log.contains("hush"), "{log}");
+}

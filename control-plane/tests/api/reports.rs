@@ -1,66 +1,18 @@
 //! `latchkey usage` and `latchkey events`, as people and programs run them.
 
 use super::World;
+use super::served::Served;
 use crate::edge::Isolate;
-use crate::world::TOKEN;
 use control_plane::clock;
 use serde_json::Value;
 use shared::event::Event;
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio::task::AbortHandle;
 
 /// Longer than a busy machine needs.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The control plane of a world on a port, until it is dropped.
-struct Served {
-    url: String,
-    serving: AbortHandle,
-}
-
-impl Served {
-    async fn of(world: &World) -> Self {
-        Self::at(world, "127.0.0.1:0").await
-    }
-
-    async fn at(world: &World, address: &str) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let router = world.router.clone();
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, serving: serving.abort_handle() }
-    }
-
-    fn latchkey(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-        command.args(arguments).args(["--url", &self.url]).env_clear().env("MANAGEMENT_TOKEN", TOKEN);
-        command.kill_on_drop(true);
-        command
-    }
-
-    /// What it prints, if it ends well.
-    async fn says(&self, arguments: &[&str]) -> String {
-        let output = self.latchkey(arguments).output().await.unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(output.stderr.is_empty());
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    async fn objects(&self, arguments: &[&str]) -> Vec<Value> {
-        let said = self.says(arguments).await;
-        said.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Served {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
 
 /// A command that goes on; it is killed when it is dropped.
 struct Following {

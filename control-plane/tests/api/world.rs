@@ -13,6 +13,7 @@ use control_plane::events::log::database::DatabaseLog;
 use control_plane::events::{Consumer, ConsumerSettings, Duty, EventLog, Ingest};
 use control_plane::metrics::Metrics;
 use control_plane::secret::Secret;
+use control_plane::sinks::kind::Surroundings;
 use control_plane::snapshot::{self, PublisherSettings, SnapshotHandle};
 use control_plane::store::{Store, migrate};
 use control_plane::vault::Vault;
@@ -24,6 +25,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tempfile::TempDir;
 use tower::ServiceExt;
 
 pub(crate) const TOKEN: &str = "0123456789abcdef0123456789abcdef";
@@ -38,6 +40,8 @@ pub(crate) struct World<D> {
     pub(crate) tags: TagKeys,
     pub(crate) log: Arc<dyn EventLog>,
     pub(crate) metrics: Arc<Metrics>,
+    /// `SINK_FILE_DIR`
+    pub(crate) files: TempDir,
     // Ends the publisher when dropped.
     shutdown: tokio::sync::watch::Sender<bool>,
     pub(crate) database: Arc<D>,
@@ -78,7 +82,7 @@ impl<D: Database> World<D> {
         Self::with(Arc::clone(&self.database), self.kv.clone(), Settings::default()).await
     }
 
-    /// Loopback and private upstreams are refused.
+    /// Loopback and private upstreams are refused, and there is no folder for files.
     pub(crate) async fn strict() -> Self {
         let settings = Settings { is_strict: true, ..Settings::default() };
         Self::with(Arc::new(D::create()), start_kv().await, settings).await
@@ -103,6 +107,7 @@ impl<D: Database> World<D> {
         let metrics = Arc::new(Metrics::new(control_plane::clock::now()));
         let store = Store::connect(&url).await.unwrap().measured(metrics.database.clone());
         let (shutdown, stop) = tokio::sync::watch::channel(false);
+        let files = TempDir::new().unwrap();
         let settings = PublisherSettings {
             deployment_id: "test".into(),
             kv_api_base: kv.parse().unwrap(),
@@ -125,11 +130,15 @@ impl<D: Database> World<D> {
             vault,
             tags: tags.clone(),
             allow_private_upstreams: !is_strict,
+            surroundings: Arc::new(Surroundings {
+                file_dir: (!is_strict).then(|| files.path().to_owned()),
+                allow_private: !is_strict,
+            }),
         };
         domain.seed_providers(&Act::system(control_plane::clock::now())).await.unwrap();
         let log: Arc<dyn EventLog> = Arc::new(DatabaseLog::new(store.clone()));
         let router = router(&domain, metrics_token, &log, &metrics);
-        Self { router, snapshot, domain, store, tags, log, metrics, shutdown, database, kv }
+        Self { router, snapshot, domain, store, tags, log, metrics, files, shutdown, database, kv }
     }
 
     fn take_events_into(&mut self, log: Arc<dyn EventLog>) {

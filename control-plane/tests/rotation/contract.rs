@@ -7,3 +7,4 @@ type World = crate::world::World<Database>;
 mod command;
 mod pace;
 mod reseal;
+mod sinks;

@@ -8,6 +8,7 @@ use control_plane::clock;
 use control_plane::domain::credentials::NewCredential;
 use control_plane::domain::projects::NewProject;
 use control_plane::domain::rotation::{Pace, Resealed, reseal};
+use control_plane::domain::sinks::NewSink;
 use control_plane::domain::tokens::{Expiry, NewToken};
 use control_plane::domain::{Act, Domain};
 use control_plane::secret::Secret;
@@ -73,6 +74,7 @@ impl<D: Database> World<D> {
             vault: Arc::new(vault),
             tags: TagKeys::from(&ring(&[tag])),
             allow_private_upstreams: true,
+            surroundings: Arc::default(),
         }
     }
 
@@ -150,6 +152,21 @@ pub(crate) async fn credential(domain: &Domain, project_id: Uuid, api_key: &str)
     domain.create_credential(&act(), project_id, new).await.unwrap().id
 }
 
+/// A webhook with the byte's key as its secret.
+pub(crate) async fn sink(domain: &Domain, name: &str, byte: u8) -> Uuid {
+    let settings = serde_json::json!({ "url": "https://hooks.example.com" });
+    let new = NewSink {
+        name: name.into(),
+        kind: "webhook".into(),
+        settings: serde_json::from_value(settings).unwrap(),
+        secret: Some(Secret::from(list(&[byte]))),
+        is_active: true,
+        batch_size: None,
+        timeout_seconds: 30,
+    };
+    domain.create_sink(&act(), new).await.unwrap().id
+}
+
 pub(crate) async fn token(domain: &Domain, project_id: Uuid, expiry: Expiry) -> Uuid {
     let new = NewToken { project_id, name: "t".into(), expiry, metadata: None };
     domain.create_token(&act(), new).await.unwrap().token.id
@@ -176,7 +193,7 @@ fn ring(bytes: Bytes<'_>) -> KeyRing {
     KeyRing::from_base64_list(&list(bytes)).unwrap()
 }
 
-fn list(bytes: Bytes<'_>) -> String {
+pub(crate) fn list(bytes: Bytes<'_>) -> String {
     bytes.iter().map(|byte| STANDARD.encode([*byte; 32])).collect::<Vec<_>>().join(",")
 }
 

@@ -2,7 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod file;
 mod golden;
+mod webhook;
 
 use axum::Router;
 use axum::body::to_bytes;

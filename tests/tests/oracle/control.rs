@@ -61,6 +61,7 @@ impl ControlPlane {
             vault: Arc::new(vault),
             tags: self.listed.tags(),
             allow_private_upstreams: false,
+            surroundings: Arc::default(),
         };
         self.running = Some(Running { store, publisher, domain });
     }

@@ -4,6 +4,7 @@ mod advice;
 
 use super::Result;
 use crate::store::credentials::{self, SealCount};
+use crate::store::sinks::{self, SecretCount};
 use crate::store::tokens::{self, TagCount};
 use crate::store::{Store, outbox};
 use serde::Serialize;
@@ -25,6 +26,7 @@ pub struct Listed {
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub seals: Vec<SealCount>,
+    pub sink_secrets: Vec<SecretCount>,
     pub tags: Vec<TagCount>,
     /// Changes not published yet.
     pub pending: u64,
@@ -84,6 +86,7 @@ impl Tally {
         let mut tx = store.read().await?;
         Ok(Self {
             seals: credentials::count_by_keys(&mut tx).await?,
+            sink_secrets: sinks::count_by_key(&mut tx).await?,
             tags: tokens::count_valid_by_tag_key(&mut tx, now).await?,
             pending: outbox::backlog(&mut tx).await?.pending,
             now,

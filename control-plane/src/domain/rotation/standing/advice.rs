@@ -24,19 +24,26 @@ struct Subject<'a> {
 type Advice = (Verdict, String);
 
 pub(super) fn encryption(tally: &Tally, listed: &Listed) -> KindStanding {
-    let uses = sum(tally.seals.iter().map(|seal| (&seal.encryption_key, seal.credentials)));
+    let credentials = tally.seals.iter().map(|seal| (&seal.encryption_key, seal.credentials));
+    let sinks = tally.sink_secrets.iter().map(|count| (&count.encryption_key, count.sinks));
+    let (uses, by_sinks) = (sum(credentials.chain(sinks.clone())), sum(sinks));
     judged("ENCRYPTION_KEY", &listed.encryption, &uses, |key| {
-        let credentials = many(key.needed_by, "credential");
+        let sinks = by_sinks.get(key.id).copied().unwrap_or(0);
+        let mut sealed = many(key.needed_by - sinks, "credential");
+        if sinks > 0 {
+            sealed = format!("{sealed} and {}", many(sinks, "sink"));
+        }
         match (key.rank, key.needed_by) {
-            (Rank::First, _) => keep(format!("seals what is stored: {credentials}")),
-            (Rank::Listed, 0) => {
-                removable(format!("no credential needs it: can be removed now; {KEEP_FOR_BACKUPS}"))
-            }
-            (Rank::Listed, _) => keep(format!("{credentials}: `latchkey keys reseal` first")),
+            (Rank::First, _) => keep(format!("seals what is stored: {sealed}")),
+            (Rank::Listed, 0) => removable(format!(
+                "no credential and no sink needs it: can be removed now; {KEEP_FOR_BACKUPS}"
+            )),
+            (Rank::Listed, _) => keep(format!("{sealed}: `latchkey keys reseal` first")),
             (Rank::NotListed | Rank::Unknown, _) => problem(format!(
-                "{credentials}; the edge goes on with its own seal, but nothing can be confirmed for another \
-                 origin: list the key again after the first; if it is lost, `latchkey keys reseal` gets {} back from \
-                 the edge's seal, and each of the others needs its api_key anew",
+                "{sealed}; the edge goes on with its own seal, but nothing can be confirmed for another \
+                 origin, and no such sink delivers: list the key again after the first; if it is lost, \
+                 `latchkey keys reseal` gets {} back from the edge's seal, and each of the others needs its api_key \
+                 or secret anew",
                 of_these_the_edge_opens(&tally.seals, key.id, &listed.edge_credential)
             )),
         }

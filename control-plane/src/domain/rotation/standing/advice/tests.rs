@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::sinks::SecretCount;
 
 const NOW: UnixMs = 1_795_444_000_000;
 
@@ -13,6 +14,10 @@ fn seal(encryption: u8, edge: u8, credentials: i64) -> SealCount {
         credentials,
         last_updated_at: NOW.cast_signed() - 1_000,
     }
+}
+
+fn secret(encryption: u8, sinks: i64) -> SecretCount {
+    SecretCount { encryption_key: id(encryption).to_string(), sinks }
 }
 
 fn tag(key: Option<u8>, tokens: i64, endless: i64, last_expires_at: Option<i64>) -> TagCount {
@@ -47,6 +52,26 @@ fn an_encryption_key_may_go_when_no_credential_needs_it() {
     );
     assert!(standing.keys[1].advice.contains("reseal"));
     assert!(standing.keys[3].advice.contains("gets 1 back"), "{}", standing.keys[3].advice);
+}
+
+#[test]
+fn an_encryption_key_may_go_when_no_sink_needs_it() {
+    let tally = Tally {
+        seals: vec![seal(1, 5, 2)],
+        sink_secrets: vec![secret(1, 1), secret(2, 3), secret(9, 4)],
+        ..Tally::default()
+    };
+    let standing = encryption(&tally, &Listed { encryption: vec![id(1), id(2)], ..Listed::default() });
+    assert_eq!(
+        judged(&standing),
+        [
+            (Some(1), Rank::First, 3, Verdict::Keep),
+            (Some(2), Rank::Listed, 3, Verdict::Keep),
+            (Some(9), Rank::NotListed, 4, Verdict::Problem),
+        ]
+    );
+    assert!(standing.keys[0].advice.ends_with("2 credentials and 1 sink"), "{}", standing.keys[0].advice);
+    assert!(standing.keys[2].advice.starts_with("0 credentials and 4 sinks;"), "{}", standing.keys[2].advice);
 }
 
 #[test]

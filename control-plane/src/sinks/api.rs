@@ -1,14 +1,14 @@
 //! A service that takes JSON from who has a key.
 
+use super::http::{Answer, Http};
+use super::{Opening, SinkError};
 use crate::secret::Secret;
-use crate::sinks::http::{Answer, Http};
-use crate::sinks::{Opening, SinkError};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use serde_json::Value;
 
 #[derive(Debug)]
-pub(in crate::sinks) struct Api {
+pub(super) struct Api {
     http: Http,
     key: Secret,
     bearer: HeaderValue,
@@ -22,7 +22,7 @@ struct Settings {
 }
 
 impl Api {
-    pub(in crate::sinks) fn open(opening: Opening<'_>, base: &str) -> Result<Self, String> {
+    pub(super) fn open(opening: Opening<'_>, base: &str) -> Result<Self, String> {
         let Settings { base_url } = opening.settings()?;
         let http = Http::new(base_url.as_deref().unwrap_or(base), opening.surroundings.allow_private)
             .map_err(|error| format!("base_url: {error}"))?;
@@ -32,7 +32,7 @@ impl Api {
     }
 
     /// What is answered is a success, by its status.
-    pub(in crate::sinks) async fn post(
+    pub(super) async fn post(
         &self,
         path: &str,
         mut headers: HeaderMap,
