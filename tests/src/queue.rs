@@ -23,8 +23,18 @@ const MAX_BATCH: usize = 50;
 const COLLECTING: Duration = Duration::from_millis(50);
 /// Tests do not wait as long as the handler asks for.
 const SECOND: Duration = Duration::from_millis(100);
-/// Of the messages that were acknowledged, in percent.
-const AGAIN: usize = 5;
+
+/// How badly it behaves, within what a queue may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Manners {
+    /// So many of the messages that were acknowledged come again, in percent.
+    again: usize,
+    /// For how long at most a message is held back, while later ones pass it.
+    late: Duration,
+}
+
+pub const USUAL: Manners = Manners { again: 5, late: Duration::ZERO };
+pub const BAD: Manners = Manners { again: 25, late: Duration::from_secs(3) };
 
 /// What became of messages so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,6 +61,7 @@ struct Message {
 struct State {
     waiting: Vec<Message>,
     in_hand: usize,
+    manners: Manners,
     dice: Dice,
     traffic: Traffic,
 }
@@ -61,19 +72,19 @@ pub struct Queue {
     state: Arc<Mutex<State>>,
     address: SocketAddr,
     taking: JoinHandle<()>,
-    delivering: Option<JoinHandle<()>>,
+    delivering: Vec<JoinHandle<()>>,
 }
 
 impl Queue {
-    pub async fn start(dice: Dice) -> Self {
-        let state = State { waiting: Vec::new(), in_hand: 0, dice, traffic: Traffic::default() };
+    pub async fn start(manners: Manners, dice: Dice) -> Self {
+        let state = State { waiting: Vec::new(), in_hand: 0, manners, dice, traffic: Traffic::default() };
         let state = Arc::new(Mutex::new(state));
         let routes = Router::new().route("/message", post(take));
         let routes = routes.layer(DefaultBodyLimit::disable()).with_state(Arc::clone(&state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let taking = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { state, address, taking, delivering: None }
+        Self { state, address, taking, delivering: Vec::new() }
     }
 
     /// For the binding `EVENTS`.
@@ -81,16 +92,15 @@ impl Queue {
         self.address
     }
 
-    /// From now on `consumer` gets the batches.
+    /// From now on `consumer` gets batches, beside those there are.
     pub fn deliver_to(&mut self, consumer: Workerd) {
         let state = Arc::clone(&self.state);
-        let before = self.delivering.replace(tokio::spawn(async move {
+        self.delivering.push(tokio::spawn(async move {
             loop {
                 deliver(&state, &consumer).await;
                 sleep(COLLECTING).await;
             }
         }));
-        assert!(before.is_none(), "one consumer is enough");
     }
 
     pub fn traffic(&self) -> Traffic {
@@ -123,17 +133,23 @@ impl State {
         for message in &mut batch {
             message.attempts += 1;
         }
-        self.in_hand = batch.len();
+        self.in_hand += batch.len();
         batch
     }
 
     fn acknowledged(&mut self, mut message: Message) {
         if message.is_again {
             self.traffic.events_again += message.body.lines().count();
-        } else if self.dice.percent(AGAIN) {
+        } else if self.dice.percent(self.manners.again) {
             message.is_again = true;
+            message.due = self.due();
             self.waiting.push(message);
         }
+    }
+
+    fn due(&mut self) -> Instant {
+        let late = u64::try_from(self.manners.late.as_millis()).unwrap();
+        Instant::now() + self.dice.millis(0..late + 1)
     }
 
     fn again_later(&mut self, mut message: Message, seconds: u64) {
@@ -146,7 +162,8 @@ impl State {
 async fn take(Extract(state): Extract<Arc<Mutex<State>>>, body: String) -> axum::Json<Value> {
     let mut state = lock(&state);
     state.traffic.messages += 1;
-    state.waiting.push(Message { body, attempts: 0, due: Instant::now(), is_again: false });
+    let due = state.due();
+    state.waiting.push(Message { body, attempts: 0, due, is_again: false });
     let metrics = json!({"backlogCount": 0, "backlogBytes": 0, "oldestMessageTimestamp": 0});
     axum::Json(json!({"metadata": {"metrics": metrics}}))
 }
@@ -162,6 +179,7 @@ async fn deliver(state: &Mutex<State>, consumer: &Workerd) {
     assert!(delivered.is_ok, "{delivered:?}");
     let mut state = lock(state);
     state.traffic.batches += 1;
+    state.in_hand -= batch.len();
     for (at, message) in batch.into_iter().enumerate() {
         let delay = delivered.again.iter().find(|(again, _)| *again == at).map(|(_, seconds)| *seconds);
         match delay {
@@ -169,7 +187,6 @@ async fn deliver(state: &Mutex<State>, consumer: &Workerd) {
             None => state.acknowledged(message),
         }
     }
-    state.in_hand = 0;
 }
 
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {

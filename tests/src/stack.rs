@@ -25,6 +25,8 @@ pub struct Setup {
     variables: Vec<(String, String)>,
     /// Where system calls are written down.
     trace: Option<PathBuf>,
+    /// In place of the one that was built beside the test.
+    program: Option<PathBuf>,
 }
 
 /// Those by which data reach a disk or a socket.
@@ -46,13 +48,19 @@ impl Setup {
         // Of two with one name the last one counts.
         let all = keys.chain(ours).chain(variables.iter().copied());
         let variables = all.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Self { folder: folder.to_owned(), variables, trace: None }
+        Self { folder: folder.to_owned(), variables, trace: None, program: None }
     }
 
     /// `strace` writes its system calls to `file`, each with the file that it is about.
     #[must_use]
     pub fn traced(self, file: &Path) -> Self {
         Self { trace: Some(file.to_owned()), ..self }
+    }
+
+    /// Another `latchkey` than the one that was built beside the test.
+    #[must_use]
+    pub fn of(self, program: Option<PathBuf>) -> Self {
+        Self { program, ..self }
     }
 
     /// `latchkey serve` on a free port.
@@ -83,7 +91,7 @@ impl Setup {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let latchkey = binary("latchkey");
+        let latchkey = self.program.clone().unwrap_or_else(|| binary("latchkey"));
         let mut command = match &self.trace {
             Some(file) => {
                 // -D: the child is latchkey itself, so that a kill reaches it.
@@ -106,6 +114,11 @@ pub struct Caller {
 }
 
 impl Caller {
+    /// Where it listens, or did.
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// Status and body of a management call; no body where there is none.
     pub async fn call(
         &self,
@@ -123,6 +136,21 @@ impl Caller {
         // An answer that breaks off is none.
         let body = response.bytes().await?;
         Ok((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
+    }
+
+    /// A call that must succeed.
+    pub async fn must(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let (status, answer) = self.call(method.clone(), path, body).await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status} {answer}");
+        answer
+    }
+
+    pub async fn post(&self, path: &str, body: Value) -> Value {
+        self.must(Method::POST, path, Some(body)).await
+    }
+
+    pub async fn get(&self, path: &str) -> Value {
+        self.must(Method::GET, path, None).await
     }
 
     /// A body that is no single JSON value, as an export's.
@@ -164,13 +192,11 @@ impl ControlPlane {
 
     /// A call that must succeed.
     pub async fn must(&self, method: Method, path: &str, body: Option<Value>) -> Value {
-        let (status, answer) = self.call(method.clone(), path, body).await;
-        assert!(status.is_success(), "{method} {path}: {status} {answer}");
-        answer
+        self.caller.must(method, path, body).await
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Value {
-        self.must(Method::POST, path, Some(body)).await
+        self.caller.post(path, body).await
     }
 
     pub async fn patch(&self, path: &str, body: Value) -> Value {
@@ -178,7 +204,7 @@ impl ControlPlane {
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        self.must(Method::GET, path, None).await
+        self.caller.get(path).await
     }
 }
 

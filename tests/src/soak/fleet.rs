@@ -2,6 +2,7 @@
 //! stopped where it stands, and started again.
 
 use crate::stack::{Caller, ControlPlane, Setup};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -12,12 +13,16 @@ const BETWEEN_STARTS: Duration = Duration::from_millis(50);
 pub struct Fleet {
     setup: Setup,
     members: Vec<Mutex<Option<ControlPlane>>>,
+    /// Those that are stopped where they stand.
+    paused: Vec<AtomicBool>,
 }
 
 impl Fleet {
     /// All at once, as when a database is empty and many machines start.
     pub async fn start(setup: Setup, count: usize) -> Arc<Self> {
-        let fleet = Arc::new(Self { setup, members: (0..count).map(|_| Mutex::default()).collect() });
+        let members = (0..count).map(|_| Mutex::default()).collect();
+        let paused = (0..count).map(|_| AtomicBool::default()).collect();
+        let fleet = Arc::new(Self { setup, members, paused });
         let starts = fleet.all().map(|at| fleet.restart(at));
         futures_util::future::join_all(starts).await;
         fleet
@@ -30,6 +35,21 @@ impl Fleet {
     /// Who calls the member; none while it is down.
     pub fn caller(&self, at: usize) -> Option<Caller> {
         self.member(at).as_ref().map(ControlPlane::caller)
+    }
+
+    /// Those that run, and answer.
+    pub fn awake(&self) -> Vec<Caller> {
+        let awake = self.all().filter(|&at| !self.paused[at].load(Ordering::Relaxed));
+        awake.filter_map(|at| self.caller(at)).collect()
+    }
+
+    /// Stops it where it stands, for so long.
+    pub async fn pause(&self, at: usize, lasting: Duration) {
+        self.paused[at].store(true, Ordering::Relaxed);
+        self.signal(at, "STOP");
+        tokio::time::sleep(lasting).await;
+        self.signal(at, "CONT");
+        self.paused[at].store(false, Ordering::Relaxed);
     }
 
     /// `kill -9`

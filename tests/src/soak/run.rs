@@ -1,6 +1,7 @@
 //! The table of the long tests, and how one is run.
 
 use super::dice::Dice;
+use super::events::storm::Storm;
 use super::events::{self, Trouble, isolates};
 use super::flood;
 use super::kill::{self, Database, Plan};
@@ -106,6 +107,20 @@ pub const TESTS: &[Test] = &[
         start: || Box::pin(told(Database::Postgres, Trouble::Killed)),
     },
     Test {
+        name: "events-storm-sqlite",
+        takes: "15 min",
+        what: "the same with two control planes, each killed 40 times and stopped for a minute, a queue that \
+               delivers twice and late, and a way to the control planes that loses and delays; SOAK_KILLS \
+               changes the number",
+        start: || Box::pin(told(Database::Sqlite, storm)),
+    },
+    Test {
+        name: "events-storm-redis",
+        takes: "15 min",
+        what: "the same on PostgreSQL with the log in Redis, which are killed too",
+        start: || Box::pin(told(Database::Postgres, storm)),
+    },
+    Test {
         name: "events-isolates",
         takes: "5 min",
         what: "40 isolates are killed under load, and what they had is missed; SOAK_KILLS changes the number",
@@ -142,6 +157,8 @@ const TOLD: usize = 50_000;
 const AT_ONCE: usize = 16;
 /// Of control planes, or of isolates.
 const KILLS: usize = 40;
+/// Of a control plane: longer than what it holds stays its own.
+const PAUSE: Duration = Duration::from_mins(1);
 /// Histories on each database.
 const CASES: usize = 200;
 /// Of each target.
@@ -214,8 +231,14 @@ async fn flooded(database: Database) -> String {
 /// `trouble` is made of the number of kills.
 async fn told(database: Database, trouble: fn(usize) -> Trouble) -> String {
     let trouble = trouble(number("SOAK_KILLS", KILLS));
-    let plan = events::Plan { database, requests: number("SOAK_REQUESTS", TOLD), at_once: AT_ONCE, trouble };
+    let requests = number("SOAK_REQUESTS", TOLD);
+    let is_over_redis = database == Database::Postgres && matches!(trouble, Trouble::Storm(_));
+    let plan = events::Plan { database, is_over_redis, requests, at_once: AT_ONCE, trouble, program: None };
     events::run(plan, Dice::of_environment()).await.to_string()
+}
+
+fn storm(kills: usize) -> Trouble {
+    Trouble::Storm(Storm { kills, pause: PAUSE })
 }
 
 fn down(_: usize) -> Trouble {

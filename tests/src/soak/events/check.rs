@@ -31,7 +31,7 @@ pub struct Stored {
 
 impl Stored {
     pub async fn read(rig: &Rig) -> Self {
-        let lines = rig.caller.text("/manage/events?format=jsonl").await;
+        let lines = rig.caller().text("/manage/events?format=jsonl").await;
         let (mut events, mut problems) = (HashMap::new(), Vec::new());
         for line in lines.lines() {
             let event: Value = serde_json::from_str(line).unwrap();

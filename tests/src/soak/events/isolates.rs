@@ -3,7 +3,7 @@
 
 use super::check::{Stored, contradiction};
 use super::client::{Client, Sent};
-use super::rig::{Rig, until};
+use super::rig::{Place, Rig, until};
 use crate::soak::dice::Dice;
 use control_plane::store::Store;
 use control_plane::store::sql::query;
@@ -34,7 +34,7 @@ pub struct Report {
 
 /// Panics if anything that must hold does not.
 pub async fn run(kills: usize, mut dice: Dice) -> Report {
-    let rig = Arc::new(Rig::start(None, dice.child()).await);
+    let rig = Arc::new(Rig::start(Place::default(), dice.child()).await);
     let mut client = Client::new(Arc::clone(&rig), dice.child());
     let killing = tokio::spawn(kill(Arc::clone(&rig), kills, dice.child()));
     while !killing.is_finished() {

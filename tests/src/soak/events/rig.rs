@@ -4,15 +4,18 @@
 use super::kinds::Dialect;
 use crate::edge::upstream::Upstream;
 use crate::kv::KvServer;
-use crate::queue::Queue;
+use crate::queue::{Manners, Queue};
 use crate::soak::dice::Dice;
-use crate::stack::{Caller, ControlPlane, Setup, free_port};
+use crate::soak::fleet::Fleet;
+use crate::soak::path::Path;
+use crate::stack::{Caller, Setup};
 use crate::workerd::{Worker, Workerd};
 use crate::{fixture, keys};
 use reqwest::Method;
 use serde_json::{Value, json};
 use shared::token::Token;
-use std::sync::Mutex;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -29,15 +32,41 @@ pub struct Rig {
     pub upstream: Upstream,
     pub queue: Queue,
     pub tokens: Tokens,
-    pub caller: Caller,
+    pub fleet: Arc<Fleet>,
+    /// From the workers to the control planes.
+    pub path: Path,
     /// `DATABASE_URL`
     pub database: String,
     edges: Mutex<Vec<Edge>>,
-    control_plane: Mutex<Option<ControlPlane>>,
-    setup: Setup,
-    url: String,
     kv: KvServer,
     _folder: TempDir,
+}
+
+/// What a rig is made of.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// `DATABASE_URL`; a file where there is none.
+    pub database: Option<String>,
+    /// `REDIS_URL`; the log is in the database where there is none.
+    pub redis: Option<String>,
+    pub control_planes: usize,
+    pub consumers: usize,
+    pub manners: Manners,
+    /// In place of the `latchkey` that was built beside the test.
+    pub program: Option<PathBuf>,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self {
+            database: None,
+            redis: None,
+            control_planes: 1,
+            consumers: 1,
+            manners: crate::queue::USUAL,
+            program: None,
+        }
+    }
 }
 
 /// An isolate, and its number among all that there were.
@@ -57,38 +86,29 @@ pub struct Tokens {
 }
 
 impl Rig {
-    /// Over a database of its own in a file, unless `url` names another.
-    pub async fn start(url: Option<&str>, mut dice: Dice) -> Self {
+    pub async fn start(place: Place, mut dice: Dice) -> Self {
         let folder = TempDir::new().unwrap();
         let (kv, upstream) = (KvServer::start().await, Upstream::start().await);
-        let address = format!("127.0.0.1:{}", free_port());
         let in_folder = format!("sqlite://{}?mode=rwc", folder.path().join("latchkey.db").display());
-        let database = url.map_or(in_folder, str::to_owned);
-        let setup = Setup::new(folder.path(), &kv, &[("LISTEN_ADDR", &address), ("DATABASE_URL", &database)]);
-        let control_plane = setup.start();
-        let caller = control_plane.caller();
-        let tokens = fill(&control_plane, upstream.url()).await;
-        let is_published = async || control_plane.get("/manage/snapshot").await["pending"] == 0;
-        until("the publication", is_published).await;
-
-        let mut queue = Queue::start(dice.child()).await;
-        let url = format!("http://{address}");
-        queue.deliver_to(worker(&kv, &queue, &url));
-        let edge = |number| Edge { number, worker: worker(&kv, &queue, &url) };
-        let edges = (0..EDGES).map(edge).collect();
-        Self {
-            upstream,
-            queue,
-            tokens,
-            caller,
-            database,
-            edges: Mutex::new(edges),
-            control_plane: Mutex::new(Some(control_plane)),
-            setup,
-            url,
-            kv,
-            _folder: folder,
+        let database = place.database.unwrap_or(in_folder);
+        let mut variables = vec![("DATABASE_URL", database.as_str())];
+        if let Some(redis) = &place.redis {
+            variables.extend([("EVENT_LOG", "redis"), ("REDIS_URL", redis), ("EVENT_LOG_STRICT", "true")]);
         }
+        let setup = Setup::new(folder.path(), &kv, &variables).of(place.program);
+        let fleet = Fleet::start(setup, place.control_planes).await;
+        let caller = fleet.caller(0).unwrap();
+        let tokens = fill(&caller, upstream.url()).await;
+        until("the publication", async || caller.get("/manage/snapshot").await["pending"] == 0).await;
+
+        let path = Path::start(Arc::clone(&fleet), dice.child()).await;
+        let mut queue = Queue::start(place.manners, dice.child()).await;
+        for _ in 0..place.consumers {
+            queue.deliver_to(worker(&kv, &queue, &path));
+        }
+        let edge = |number| Edge { number, worker: worker(&kv, &queue, &path) };
+        let edges = Mutex::new((0..EDGES).map(edge).collect());
+        Self { upstream, queue, tokens, fleet, path, database, edges, kv, _folder: folder }
     }
 
     /// At one edge or another: its number, and the URL there.
@@ -100,7 +120,7 @@ impl Rig {
 
     /// `kill -9` of the oldest edge, in whose place comes another; its number.
     pub fn kill_edge(&self) -> usize {
-        let worker = worker(&self.kv, &self.queue, &self.url);
+        let worker = worker(&self.kv, &self.queue, &self.path);
         let mut killed = {
             let mut edges = self.edges.lock().unwrap();
             let number = 1 + edges.iter().map(|edge| edge.number).max().unwrap();
@@ -111,30 +131,13 @@ impl Rig {
         killed.number
     }
 
-    /// `kill -9`
-    pub fn kill_control_plane(&self) {
-        drop(self.control_plane.lock().unwrap().take());
-    }
-
-    /// As an operator ends it.
-    pub async fn stop_control_plane(&self) {
-        let mut control_plane = self.control_plane.lock().unwrap().take().unwrap();
-        control_plane.process().signal("TERM");
-        let end = tokio::task::spawn_blocking(move || control_plane.process().child().wait().unwrap());
-        assert!(end.await.unwrap().success());
-    }
-
-    /// At the address where it was.
-    pub async fn start_control_plane(&self) {
-        let setup = self.setup.clone();
-        let started = tokio::task::spawn_blocking(move || setup.start()).await.unwrap();
-        *self.control_plane.lock().unwrap() = Some(started);
+    /// Of a control plane that answers.
+    pub fn caller(&self) -> Caller {
+        self.fleet.awake().into_iter().next().unwrap()
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let (status, answer) = self.caller.call(Method::GET, path, None).await.unwrap();
-        assert!(status.is_success(), "{path}: {status} {answer}");
-        answer
+        self.caller().get(path).await
     }
 }
 
@@ -147,16 +150,16 @@ pub async fn until(what: &str, condition: impl AsyncFn() -> bool) {
     }
 }
 
-fn worker(kv: &KvServer, queue: &Queue, control_plane: &str) -> Workerd {
+fn worker(kv: &KvServer, queue: &Queue, path: &Path) -> Workerd {
     let mut variables = keys::edge_variables();
     variables.push(("SNAPSHOT_REFRESH_MS", "1000".into()));
-    variables.push(("CONTROL_PLANE_URL", control_plane.to_owned()));
+    variables.push(("CONTROL_PLANE_URL", path.url()));
     Workerd::start(&Worker { queue: Some(queue.address()), ..Worker::edge(kv.binding_address(), variables) })
 }
 
 /// Providers of every dialect, a project for each way to learn the usage of a
 /// stream, and tokens that are good and bad.
-async fn fill(control_plane: &ControlPlane, upstream: &str) -> Tokens {
+async fn fill(control_plane: &Caller, upstream: &str) -> Tokens {
     for dialect in [Dialect::Chat, Dialect::Anthropic, Dialect::Gemini] {
         for is_hasty in [false, true] {
             let (name, body) = provider(dialect, is_hasty, upstream);
@@ -222,7 +225,7 @@ fn provider(dialect: Dialect, is_hasty: bool, upstream: &str) -> (String, Value)
 }
 
 /// The id of a new one, and its text.
-async fn token(control_plane: &ControlPlane, body: Value) -> (String, String) {
+async fn token(control_plane: &Caller, body: Value) -> (String, String) {
     let answer = control_plane.post("/manage/tokens", body).await;
     (answer["id"].as_str().unwrap().to_owned(), answer["token"].as_str().unwrap().to_owned())
 }
