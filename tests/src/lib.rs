@@ -25,4 +25,5 @@ pub mod queue;
 pub mod redis;
 pub mod soak;
 pub mod stack;
+pub mod synced;
 pub mod workerd;

@@ -143,6 +143,11 @@ impl Redis {
         self.guard.lock().unwrap().server.inspect(|&server| signal("CONT", server));
     }
 
+    /// Its id, while it runs.
+    pub fn process(&self) -> u32 {
+        self.guard.lock().unwrap().server.unwrap()
+    }
+
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }

@@ -6,6 +6,7 @@ type World = crate::world::World<Database>;
 type Log = crate::logs::Table<Database>;
 
 mod audit;
+mod clocks;
 mod concurrency;
 mod credentials;
 mod dead_letters;

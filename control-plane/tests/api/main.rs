@@ -10,7 +10,7 @@
 mod postgres_server;
 
 #[path = "../../../tests/src/redis.rs"]
-#[expect(unreachable_pub, reason = "as above")]
+#[expect(dead_code, unreachable_pub, reason = "as above")]
 mod redis_server;
 
 mod database;
@@ -22,6 +22,7 @@ mod scrape;
 mod world;
 
 mod deploy;
+mod full;
 mod outage;
 mod postgres;
 mod redis;
