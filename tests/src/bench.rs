@@ -1,8 +1,13 @@
 //! The benchmarks: each figure beside its floor or peer, in one run.
 
+pub mod batches;
 pub mod change;
 pub mod cold;
+pub mod consume;
+pub mod drain;
 pub mod forward;
+pub mod ingest;
+pub mod latency;
 pub mod load;
 pub mod lookup;
 pub mod memory;

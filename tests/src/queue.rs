@@ -19,8 +19,6 @@ use tokio::time::{Instant, sleep};
 /// As in wrangler.toml.
 const NAME: &str = "latchkey-events";
 const MAX_BATCH: usize = 50;
-/// How long messages are collected.
-const COLLECTING: Duration = Duration::from_millis(50);
 /// Tests do not wait as long as the handler asks for.
 const SECOND: Duration = Duration::from_millis(100);
 
@@ -31,10 +29,15 @@ pub struct Manners {
     again: usize,
     /// For how long at most a message is held back, while later ones pass it.
     late: Duration,
+    /// How long messages are collected.
+    collecting: Duration,
 }
 
-pub const USUAL: Manners = Manners { again: 5, late: Duration::ZERO };
-pub const BAD: Manners = Manners { again: 25, late: Duration::from_secs(3) };
+pub const USUAL: Manners = Manners { again: 5, late: Duration::ZERO, collecting: Duration::from_millis(50) };
+pub const BAD: Manners = Manners { again: 25, late: Duration::from_secs(3), ..USUAL };
+/// As in wrangler.toml, and nothing amiss.
+pub const AS_CONFIGURED: Manners =
+    Manners { again: 0, late: Duration::ZERO, collecting: Duration::from_secs(1) };
 
 /// What became of messages so far.
 #[derive(Clone, Copy, Debug, Default)]
@@ -95,10 +98,11 @@ impl Queue {
     /// From now on `consumer` gets batches, beside those there are.
     pub fn deliver_to(&mut self, consumer: Workerd) {
         let state = Arc::clone(&self.state);
+        let collecting = lock(&state).manners.collecting;
         self.delivering.push(tokio::spawn(async move {
             loop {
                 deliver(&state, &consumer).await;
-                sleep(COLLECTING).await;
+                sleep(collecting).await;
             }
         }));
     }

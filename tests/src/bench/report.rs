@@ -36,6 +36,17 @@ impl Row {
             is_reached: ratio <= limit,
         }
     }
+
+    /// At least `least` of the rate of what it stands beside.
+    pub fn share(what: &str, measured: Duration, beside: &str, floor: Duration, least: f64) -> Self {
+        let ratio = floor.as_secs_f64() / measured.as_secs_f64();
+        Self {
+            ratio: Some(ratio),
+            to_reach: format!("at least {least}"),
+            is_reached: ratio >= least,
+            ..Self::ratio(what, measured, beside, floor, least)
+        }
+    }
 }
 
 impl Report {

@@ -4,7 +4,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
 use latchkey_tests::bench::{
-    change, cold, forward, lookup, memory, peer, publish, report::Report, rig::Rig, stream, usage,
+    change, cold, consume, drain, forward, ingest, latency, lookup, memory, peer, publish, report::Report,
+    rig::Rig, stream, usage,
 };
 use std::process::Command;
 use tokio::runtime::{Builder, Runtime};
@@ -25,6 +26,7 @@ fn main() {
         if wanted("usage") {
             usage::of_a_month().await.into_iter().for_each(|row| report.add(row));
         }
+        events(&wanted, &mut report).await;
     });
     if wanted("lookup") {
         for row in lookup::among_a_million() {
@@ -35,6 +37,22 @@ fn main() {
     let edge = Builder::new_current_thread().enable_all().build().unwrap();
     edge.block_on(at_the_edge(&wanted, &mut report));
     report.write().unwrap();
+}
+
+/// From the edge's call to the rows.
+async fn events(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
+    if wanted("ingest") {
+        ingest::to_the_disk().await.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted("consume") {
+        report.add(consume::into_postgres().await);
+    }
+    if wanted("drain") {
+        drain::a_million().await.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted("latency") {
+        latency::to_the_row().await.into_iter().for_each(|row| report.add(row));
+    }
 }
 
 async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
