@@ -12,6 +12,7 @@ pub mod flood;
 pub mod kill;
 pub mod known;
 pub mod ledger;
+pub mod mutations;
 pub mod path;
 pub mod pulse;
 pub mod rig;

@@ -5,8 +5,10 @@ use super::events::storm::Storm;
 use super::events::{self, Trouble, isolates};
 use super::flood;
 use super::kill::{self, Database, Plan};
+use super::mutations;
 use super::several::{self, Moment};
 use super::steady;
+use crate::bench::drain;
 use crate::postgres::Postgres;
 use crate::process::root;
 use std::pin::Pin;
@@ -121,6 +123,20 @@ pub const TESTS: &[Test] = &[
         start: || Box::pin(told(Database::Postgres, storm)),
     },
     Test {
+        name: "backlog",
+        takes: "10 min",
+        what: "1,000,000 events that wait are counted while new ones come, log in SQLite and in Redis; \
+               SOAK_EVENTS changes the number",
+        start: || Box::pin(drained()),
+    },
+    Test {
+        name: "mutations",
+        takes: "10 min",
+        what: "the storm, and the trace of what reaches the disk, go red when the control plane acknowledges \
+               before it has appended, counts twice, or does not sync",
+        start: || Box::pin(mutations::all_go_red()),
+    },
+    Test {
         name: "events-isolates",
         takes: "5 min",
         what: "40 isolates are killed under load, and what they had is missed; SOAK_KILLS changes the number",
@@ -155,6 +171,8 @@ const SLOWER: Duration = Duration::from_millis(5);
 /// Requests of which events are made.
 const TOLD: usize = 50_000;
 const AT_ONCE: usize = 16;
+/// Events that nobody has counted yet.
+const WAITING: usize = 1_000_000;
 /// Of control planes, or of isolates.
 const KILLS: usize = 40;
 /// Of a control plane: longer than what it holds stays its own.
@@ -243,6 +261,12 @@ fn storm(kills: usize) -> Trouble {
 
 fn down(_: usize) -> Trouble {
     Trouble::Down(seconds())
+}
+
+async fn drained() -> String {
+    let waiting = number("SOAK_EVENTS", WAITING);
+    let (sqlite, redis) = (drain::drain(waiting, false).await, drain::drain(waiting, true).await);
+    format!("{sqlite:?}; {redis:?}")
 }
 
 async fn missed() -> String {
