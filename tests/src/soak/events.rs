@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod client;
+pub mod files;
 pub mod isolates;
 pub mod kinds;
 pub mod rig;
@@ -101,6 +102,9 @@ pub async fn run(plan: Plan, mut dice: Dice) -> Report {
     stored.adds_up(&rig).await;
     stored.agrees_with_tokens(&rig).await;
     stored.is_settled();
+    if let Some(folder) = &rig.sink_files {
+        stored.are_in_files(folder);
+    }
     stored.assert_no_problems();
     let (traffic, duplicates) = (rig.queue.traffic(), stored.status["duplicates"].as_u64().unwrap());
     // What was cut off comes again too.

@@ -1,10 +1,12 @@
 //! Compares what the control plane stored with what was sent.
 
 use super::client::{Client, Sent};
+use super::files;
 use super::rig::Rig;
 use control_plane::money::NanoDollars;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 
 /// Fields that events and their sums have by one name.
 const ADDED: [&str; 7] = [
@@ -121,6 +123,13 @@ impl Stored {
                 self.problems.push(format!("token {id} tells of {told} requests, {of_token} events"));
             }
         }
+    }
+
+    /// A sink wrote each into one of the files in `folder`, at least once.
+    pub fn are_in_files(&mut self, folder: &Path) {
+        let ids = files::ids(folder);
+        let missing = self.events.keys().filter(|id| !ids.contains(*id));
+        self.problems.extend(missing.map(|id| format!("not in a file: {id}")));
     }
 
     /// Nothing is missing, waits, or was no event.

@@ -37,6 +37,8 @@ pub struct Rig {
     pub path: Path,
     /// `DATABASE_URL`
     pub database: String,
+    /// Where a sink of kind `file` writes, if there is one.
+    pub sink_files: Option<PathBuf>,
     edges: Mutex<Vec<Edge>>,
     kv: KvServer,
     _folder: TempDir,
@@ -108,7 +110,7 @@ impl Rig {
         }
         let edge = |number| Edge { number, worker: worker(&kv, &queue, &path) };
         let edges = Mutex::new((0..EDGES).map(edge).collect());
-        Self { upstream, queue, tokens, fleet, path, database, edges, kv, _folder: folder }
+        Self { upstream, queue, tokens, fleet, path, database, sink_files: None, edges, kv, _folder: folder }
     }
 
     /// At one edge or another: its number, and the URL there.
