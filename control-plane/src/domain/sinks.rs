@@ -9,6 +9,7 @@ use super::{Act, Domain, Error, Result};
 use crate::clock;
 use crate::secret::Secret;
 use crate::sinks::attempt::attempt;
+use crate::sinks::lag::Lag;
 use crate::store::sinks::{self as table, SinkRow};
 use crate::store::{self, Connection, dead_letters, events, is_duplicate};
 use serde_json::{Map, Value, json};
@@ -180,9 +181,7 @@ fn not_stored(error: store::Error) -> Error {
 }
 
 async fn seen(conn: &mut Connection, row: SinkRow, now: UnixMs) -> Result<Sink> {
-    let last = events::last_position(conn).await?;
-    let oldest = events::after(conn, row.position, 1).await?.into_iter().next();
-    let oldest_ended_at = oldest.map_or(now, |row| row.event.ended_at.cast_unsigned());
+    let lag = Lag::at(conn, row.position).await?;
     let dead_letters = dead_letters::count(conn, row.id).await?.cast_unsigned();
     Ok(Sink {
         id: row.id,
@@ -193,8 +192,8 @@ async fn seen(conn: &mut Connection, row: SinkRow, now: UnixMs) -> Result<Sink> 
         timeout_seconds: row.timeout_seconds.cast_unsigned(),
         state: State {
             position: row.position.cast_unsigned(),
-            lag_events: (last - row.position).max(0).cast_unsigned(),
-            lag_seconds: now.saturating_sub(oldest_ended_at) / 1000,
+            lag_events: lag.events,
+            lag_seconds: lag.oldest_ended_at.map_or(0, |ended| now.saturating_sub(ended) / 1000),
             delivered: row.delivered.cast_unsigned(),
             skipped: row.skipped.cast_unsigned(),
             dead_letters,

@@ -130,6 +130,7 @@ impl Resolve for PublicOnly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     fn answer(status: u16, retry_after: Option<&str>) -> Answer {
         let mut headers = HeaderMap::new();
@@ -174,8 +175,11 @@ mod tests {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let answering = tokio::spawn(async move {
-            let router = axum::Router::new().fallback(|| async { "here" });
-            axum::serve(listener, router).await
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The first byte of the call, so that it is not answered before it came.
+            stream.read_u8().await.unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\nconnection: close\r\n\r\nhere";
+            stream.write_all(answer.as_bytes()).await.unwrap();
         });
         let at = |allow_private| Http {
             base: format!("http://localhost:{port}"),
@@ -185,6 +189,6 @@ mod tests {
         let message = "it cannot be reached: the name stands for a private address";
         assert_eq!(error, SinkError::unavailable(message));
         assert_eq!(at(true).post("", HeaderMap::new(), Vec::new()).await.unwrap().body, b"here");
-        answering.abort();
+        answering.await.unwrap();
     }
 }
