@@ -84,8 +84,10 @@ impl App {
             at_rest: config.keys.encryption,
             edge: config.keys.edge_credential,
         });
-        let surroundings =
-            Arc::new(Surroundings { file_dir: None, allow_private: config.network.allow_private_upstreams });
+        let surroundings = Arc::new(Surroundings {
+            file_dir: config.sinks.file_dir,
+            allow_private: config.network.allow_private_upstreams,
+        });
         let sinks = Supervisor {
             store: store.clone(),
             vault: Arc::clone(&vault),
