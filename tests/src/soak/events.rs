@@ -102,9 +102,8 @@ pub async fn run(plan: Plan, mut dice: Dice) -> Report {
     stored.adds_up(&rig).await;
     stored.agrees_with_tokens(&rig).await;
     stored.is_settled();
-    if let Some(folder) = &rig.sink_files {
-        stored.are_in_files(folder);
-    }
+    rig.sink_has_all().await;
+    stored.are_in_files(&rig.sink_files);
     stored.assert_no_problems();
     let (traffic, duplicates) = (rig.queue.traffic(), stored.status["duplicates"].as_u64().unwrap());
     // What was cut off comes again too.

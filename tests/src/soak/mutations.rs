@@ -93,11 +93,14 @@ async fn storm(database: Database, program: PathBuf) -> Result<(), String> {
     Err(panic.downcast::<String>().map_or_else(|_| "it panicked".to_owned(), |text| *text))
 }
 
-/// The control plane with `patch`, in the target folder that this one is from.
+/// The control plane with `patch`. Not in the target folder that this one is
+/// from: cargo names what it builds by paths within the workspace, and would take
+/// one source's for the other's.
 fn build(name: &str, patch: &str) -> PathBuf {
     let target = std::env::current_exe().unwrap();
     let target = target.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists()).unwrap();
-    let source = target.join("mutations").join(name);
+    let mutations = target.join("mutations");
+    let source = mutations.join(name);
     copy(&source);
     let file = source.join("mutation.patch");
     fs::write(&file, patch).unwrap();
@@ -106,25 +109,23 @@ fn build(name: &str, patch: &str) -> PathBuf {
         Command::new("git")
             .args(["apply", "mutation.patch"])
             .current_dir(&source)
-            .env("GIT_CEILING_DIRECTORIES", target.join("mutations")),
+            .env("GIT_CEILING_DIRECTORIES", &mutations),
     );
-    let manifest = source.join("control-plane/Cargo.toml");
-    let text = fs::read_to_string(&manifest).unwrap();
-    // The binary and the one to run by default.
-    let text = text.replace("\"latchkey\"", &format!("\"latchkey-{name}\""));
-    fs::write(&manifest, text).unwrap();
+    let built = mutations.join("target");
     let mut cargo = Command::new("cargo");
-    cargo.args(["build", "--locked", "--workspace", "--bin", &format!("latchkey-{name}")]);
-    must(cargo.current_dir(&source).env("CARGO_TARGET_DIR", target));
-    target.join("debug").join(format!("latchkey-{name}"))
+    cargo.args(["build", "--locked", "--workspace", "--bin", "latchkey"]);
+    must(cargo.current_dir(&source).env("CARGO_TARGET_DIR", &built));
+    let program = mutations.join(format!("latchkey-{name}"));
+    fs::copy(built.join("debug/latchkey"), &program).unwrap();
+    program
 }
 
-/// Of the workspace, without what was built.
+/// Of the workspace, without what was built, and all of it new: cargo goes by times.
 fn copy(to: &Path) {
     let _ = fs::remove_dir_all(to);
     fs::create_dir_all(to).unwrap();
     let text = r#"tar -C "$1" --exclude=node_modules --exclude=.venv --exclude=build \
-        -cf - Cargo.toml Cargo.lock rust-toolchain.toml shared control-plane migrations edge tests | tar -C "$2" -xf -"#;
+        -cf - Cargo.toml Cargo.lock rust-toolchain.toml shared control-plane migrations edge tests | tar -C "$2" -xmf -"#;
     must(Command::new("bash").args(["-ec", text, "copy"]).arg(root()).arg(to));
 }
 

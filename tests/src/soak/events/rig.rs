@@ -37,8 +37,9 @@ pub struct Rig {
     pub path: Path,
     /// `DATABASE_URL`
     pub database: String,
-    /// Where a sink of kind `file` writes, if there is one.
-    pub sink_files: Option<PathBuf>,
+    /// Where a sink of kind `file` writes.
+    pub sink_files: PathBuf,
+    sink: String,
     edges: Mutex<Vec<Edge>>,
     kv: KvServer,
     _folder: TempDir,
@@ -93,7 +94,10 @@ impl Rig {
         let (kv, upstream) = (KvServer::start().await, Upstream::start().await);
         let in_folder = format!("sqlite://{}?mode=rwc", folder.path().join("latchkey.db").display());
         let database = place.database.unwrap_or(in_folder);
-        let mut variables = vec![("DATABASE_URL", database.as_str())];
+        let sink_files = folder.path().join("sinks");
+        std::fs::create_dir(&sink_files).unwrap();
+        let mut variables =
+            vec![("DATABASE_URL", database.as_str()), ("SINK_FILE_DIR", sink_files.to_str().unwrap())];
         if let Some(redis) = &place.redis {
             variables.extend([("EVENT_LOG", "redis"), ("REDIS_URL", redis), ("EVENT_LOG_STRICT", "true")]);
         }
@@ -101,6 +105,8 @@ impl Rig {
         let fleet = Fleet::start(setup, place.control_planes).await;
         let caller = fleet.caller(0).unwrap();
         let tokens = fill(&caller, upstream.url()).await;
+        let sink = json!({"name": "file", "kind": "file", "settings": {"name": "events"}});
+        let sink = caller.post("/manage/sinks", sink).await["id"].as_str().unwrap().to_owned();
         until("the publication", async || caller.get("/manage/snapshot").await["pending"] == 0).await;
 
         let path = Path::start(Arc::clone(&fleet), dice.child()).await;
@@ -110,7 +116,7 @@ impl Rig {
         }
         let edge = |number| Edge { number, worker: worker(&kv, &queue, &path) };
         let edges = Mutex::new((0..EDGES).map(edge).collect());
-        Self { upstream, queue, tokens, fleet, path, database, sink_files: None, edges, kv, _folder: folder }
+        Self { upstream, queue, tokens, fleet, path, database, sink_files, sink, edges, kv, _folder: folder }
     }
 
     /// At one edge or another: its number, and the URL there.
@@ -136,6 +142,13 @@ impl Rig {
     /// Of a control plane that answers.
     pub fn caller(&self) -> Caller {
         self.fleet.awake().into_iter().next().unwrap()
+    }
+
+    /// Waits until the sink has been given every event.
+    pub async fn sink_has_all(&self) {
+        let path = format!("/manage/sinks/{}", self.sink);
+        until("the last delivery to the sink", async || self.get(&path).await["state"]["lag_events"] == 0)
+            .await;
     }
 
     pub async fn get(&self, path: &str) -> Value {
