@@ -55,3 +55,11 @@ impl SinkError {
         Self::Unavailable { message: message.into(), retry_after: None }
     }
 }
+
+/// Of a reason that is kept, in characters.
+const MAX_REASON: usize = 500;
+
+/// A reason as it is kept: `PostgreSQL` takes no NUL.
+pub fn kept(reason: &str) -> String {
+    reason.replace('\0', "\u{fffd}").chars().take(MAX_REASON).collect()
+}

@@ -4,8 +4,8 @@ use super::audit::{self, Change};
 use super::events::Listed;
 use super::page::{Page, PageRequest};
 use super::{Act, Domain, Error, Result};
-use crate::sinks::SinkError;
 use crate::sinks::attempt::attempt;
+use crate::sinks::{SinkError, kept};
 use crate::store::dead_letters::{self as table, DeadLetterRow};
 use crate::store::sinks::SinkRow;
 use crate::store::{Connection, event_bodies, events, sinks};
@@ -61,7 +61,7 @@ impl Domain {
         let mut tx = self.store.write().await?;
         match &outcome {
             Ok(()) => drop(table::delete(&mut tx, id).await?),
-            Err(SinkError::Refused(reason)) => table::refuse_again(&mut tx, id, reason).await?,
+            Err(SinkError::Refused(reason)) => table::refuse_again(&mut tx, id, &kept(reason)).await?,
             Err(SinkError::Unavailable { .. }) => {}
         }
         let error = outcome.as_ref().err().map(SinkError::to_string);

@@ -104,28 +104,8 @@ mod tests {
     use super::*;
 
     fn row(holder: Option<u8>, beat: i64) -> SinkRow {
-        SinkRow {
-            id: Uuid::nil(),
-            name: "a".into(),
-            kind: "file".into(),
-            settings: "{}".into(),
-            secret: None,
-            is_active: true,
-            batch_size: 1,
-            timeout_seconds: 1,
-            version: 1,
-            position: 0,
-            delivered: 0,
-            skipped: 0,
-            failures: 0,
-            error: None,
-            failed_at: None,
-            delivered_at: None,
-            holder: holder.map(|byte| Uuid::from_bytes([byte; 16])),
-            beat,
-            created_at: 0,
-            updated_at: 0,
-        }
+        let holder = holder.map(|byte| Uuid::from_bytes([byte; 16]));
+        SinkRow { holder, beat, ..SinkRow::new(Uuid::nil(), 0) }
     }
 
     #[test]

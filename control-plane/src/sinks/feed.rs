@@ -18,7 +18,8 @@ pub struct Batch {
     pub skipped: i64,
 }
 
-/// Up to `limit` events after a position; none where there are none yet.
+/// Up to `limit` events after a position; none where there are none yet. Where
+/// all that there were are no longer kept, a batch without events.
 pub async fn after(store: &Store, position: i64, limit: i64) -> Result<Option<Batch>, store::Error> {
     let mut tx = store.read().await?;
     let mut rows = events::after(&mut tx, position, limit).await?;
@@ -31,8 +32,13 @@ pub async fn after(store: &Store, position: i64, limit: i64) -> Result<Option<Ba
     });
     let length = within.count().max(1);
     rows.truncate(length);
-    let Some(last) = rows.last() else { return Ok(None) };
-    let to = last.position;
+    let to = match rows.last() {
+        Some(last) => last.position,
+        None => events::last_position(&mut tx).await?,
+    };
+    if to <= position {
+        return Ok(None);
+    }
     let count = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     let with_bodies: Vec<Uuid> = ids.into_iter().take(length).filter(|id| sizes.contains_key(id)).collect();
     let bodies = event_bodies::of(&mut tx, &with_bodies).await?;

@@ -2,7 +2,7 @@
 
 use super::claim::{BEAT, Claim};
 use super::feed::{self, Batch};
-use super::{Sink, SinkError};
+use super::{Sink, SinkError, kept};
 use crate::back_off::{back_off, chance};
 use crate::chance;
 use crate::store::dead_letters::{self, DeadLetterRow};
@@ -26,9 +26,6 @@ const MAX_REFUSED: u32 = 20;
 
 /// The longest that a sink may ask to be left alone.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
-
-/// Of a reason that is kept, in characters.
-const MAX_REASON: usize = 500;
 
 #[derive(Debug)]
 pub struct Runner {
@@ -133,6 +130,9 @@ impl Runner {
         let Some(batch) = feed::after(&self.store, self.position, self.limit).await? else {
             return Ok(Turn::Idle);
         };
+        if batch.events.is_empty() {
+            return self.advance(&batch, None).await;
+        }
         let Some(outcome) = self.deliver(&batch).await? else { return Ok(Turn::Lost) };
         match outcome {
             Ok(()) => {
@@ -198,7 +198,7 @@ impl Runner {
                 id: id::new(at, &random),
                 sink_id: self.claim.sink_id(),
                 event_id: listed.event.id,
-                reason: text(&reason),
+                reason: kept(&reason),
                 created_at: at.cast_signed(),
             };
             dead_letters::insert(&mut tx, &letter).await?;
@@ -224,7 +224,7 @@ impl Runner {
             tracing::warn!(sink = self.name, message, "the sink takes no events; trying again");
         }
         self.failures = self.failures.saturating_add(1);
-        if !self.claim.fail(&self.store, &text(message), (self.clock)()).await? {
+        if !self.claim.fail(&self.store, &kept(message), (self.clock)()).await? {
             return Ok(Turn::Lost);
         }
         let retry_after = retry_after.map(|wait| wait.min(LONGEST_WAIT));
@@ -248,9 +248,4 @@ impl Runner {
 /// Its sender gone is a stop too.
 async fn stopped(stop: &mut watch::Receiver<bool>) {
     drop(stop.wait_for(|is_stopped| *is_stopped).await);
-}
-
-/// As it can be kept: `PostgreSQL` takes no NUL.
-fn text(reason: &str) -> String {
-    reason.replace('\0', "\u{fffd}").chars().take(MAX_REASON).collect()
 }

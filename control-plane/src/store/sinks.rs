@@ -35,6 +35,34 @@ pub struct SinkRow {
     pub updated_at: i64,
 }
 
+impl SinkRow {
+    /// Without anything that a person sets, and before the first delivery.
+    pub fn new(id: Uuid, created_at: i64) -> Self {
+        Self {
+            id,
+            name: String::new(),
+            kind: String::new(),
+            settings: "{}".to_owned(),
+            secret: None,
+            is_active: true,
+            batch_size: 1,
+            timeout_seconds: 1,
+            version: 1,
+            position: 0,
+            delivered: 0,
+            skipped: 0,
+            failures: 0,
+            error: None,
+            failed_at: None,
+            delivered_at: None,
+            holder: None,
+            beat: 0,
+            created_at,
+            updated_at: created_at,
+        }
+    }
+}
+
 macro_rules! columns {
     () => {
         "id, name, kind, settings, secret, is_active, batch_size, timeout_seconds, version, position, delivered, \

@@ -81,28 +81,13 @@ impl fmt::Debug for Recorder {
 /// An active sink that begins with what is counted from now on.
 pub(crate) async fn sink<D: Database>(world: &World<D>, name: &str, batch_size: i64) -> SinkRow {
     let mut tx = world.store.write().await.unwrap();
-    let now = clock::now().cast_signed();
+    let now = clock::now();
     let row = SinkRow {
-        id: crate::edge::new_id(clock::now()),
         name: name.into(),
         kind: "file".into(),
-        settings: "{}".into(),
-        secret: None,
-        is_active: true,
         batch_size,
-        timeout_seconds: 1,
-        version: 1,
         position: events::last_position(&mut tx).await.unwrap(),
-        delivered: 0,
-        skipped: 0,
-        failures: 0,
-        error: None,
-        failed_at: None,
-        delivered_at: None,
-        holder: None,
-        beat: 0,
-        created_at: now,
-        updated_at: now,
+        ..SinkRow::new(crate::edge::new_id(now), now.cast_signed())
     };
     sinks::insert(&mut tx, &row).await.unwrap();
     tx.commit().await.unwrap();

@@ -22,7 +22,6 @@ impl Domain {
         let id = id::new(act.at, &chance::bytes()?);
         let batch_size = new.batch_size.unwrap_or(kind.batch_size.into());
         let row = SinkRow {
-            id,
             name: checked_name(new.name)?,
             kind: kind.name.to_owned(),
             settings: Value::from(new.settings).to_string(),
@@ -30,18 +29,7 @@ impl Domain {
             is_active: new.is_active,
             batch_size: checked_batch_size(batch_size, kind)?,
             timeout_seconds: checked_timeout(new.timeout_seconds)?,
-            version: 1,
-            position: 0,
-            delivered: 0,
-            skipped: 0,
-            failures: 0,
-            error: None,
-            failed_at: None,
-            delivered_at: None,
-            holder: None,
-            beat: 0,
-            created_at: act.at.cast_signed(),
-            updated_at: act.at.cast_signed(),
+            ..SinkRow::new(id, act.at.cast_signed())
         };
         self.require_that_it_opens(&row)?;
         Ok(row)
