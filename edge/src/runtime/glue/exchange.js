@@ -16,8 +16,10 @@ const FIRST_LOOK_MS = 50;
 const LAST_LOOK_MS = 1000;
 // More than that in one look, and the next one comes soon again.
 const MUCH = 256 * 1024;
-// How long a client that does not read may keep us from telling it of an error,
-// and an upstream from telling whose end it was.
+// How long a read that finds nothing is waited for at the end of a stream: what
+// there is to find is in memory.
+const QUIET_MS = 5;
+// How long one asks whose end it was.
 const GRACE_MS = 1000;
 // A response can have no other; and none of these has a body.
 const LAST_STATUS = 599;
@@ -112,6 +114,9 @@ class Exchange {
     this.id = id;
     this.idleMs = idleMs;
     this.abort = new AbortController();
+    this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
+    // Who reads the answer, if that is not the platform.
+    this.reader = undefined;
     // Why it was stopped, if it was.
     this.how = undefined;
     this.bytesIn = 0;
@@ -135,7 +140,7 @@ class Exchange {
 
   async ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead) {
     this.bytesIn = Math.max(length, 0);
-    const options = { redirect: "manual", signal: this.abort.signal };
+    const options = { redirect: "manual" };
     // Once, for all that is awaited: it looks then whether there is more to wait for.
     this.setTimer(firstByteMs);
     const isSmall = length >= 0 && length <= SMALL_BODY;
@@ -150,8 +155,10 @@ class Exchange {
         : this.withUpload(request, url, length, maxBody);
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
-    const answered = fetch(isRead ? url : outgoing, options);
     const { upload } = this;
+    // Of an answer to a request with a signal each read costs more.
+    if (upload !== undefined) options.signal = this.abort.signal;
+    const answered = fetch(isRead ? url : outgoing, options);
     // What a client takes to send a large body is not the upstream's silence.
     if (upload === undefined) this.expect(firstByteMs);
     // A body that broke off must not end upstream as if it were whole. But an
@@ -160,20 +167,15 @@ class Exchange {
       upload.failed = true;
       if (!upload.isAnswered || upload.exceeded) this.abort.abort();
     });
-    const upstream = await answered;
+    const upstream = await this.unlessStopped(answered);
     if (upload !== undefined) upload.isAnswered = true;
     this.silence = Infinity;
     return upstream;
   }
 
   async withBodyRead(request, isTold) {
-    const body = new Uint8Array(await new Promise((done, stopped) => {
-      this.tellStopped = stopped;
-      request.arrayBuffer().then(done, () => {
-        this.stop(LEFT);
-        stopped();
-      });
-    }));
+    const read = request.arrayBuffer().catch(() => this.stop(LEFT));
+    const body = new Uint8Array(await this.unlessStopped(read));
     this.bytesIn = body.byteLength;
     const changed = isTold ? rust.asked(this.id, body) : undefined;
     const headers = new Headers(request.headers);
@@ -192,16 +194,9 @@ class Exchange {
   async ownError(upstream, ms) {
     try {
       this.expect(ms);
-      const pieces = [];
-      let length = 0;
-      for await (const piece of upstream.body) {
-        length += piece.byteLength;
-        if (length > SMALL_ANSWER) return undefined;
-        pieces.push(piece);
-      }
+      const bytes = await this.unlessStopped(readSmall(upstream.body));
       this.silence = Infinity;
-      const bytes = await new Blob(pieces).arrayBuffer();
-      if (!tellsError(JSON.parse(new TextDecoder().decode(bytes)))) return undefined;
+      if (bytes === undefined || !tellsError(JSON.parse(new TextDecoder().decode(bytes)))) return undefined;
       const own = new Response(bytes, upstream);
       // It is decoded.
       own.headers.delete("content-encoding");
@@ -210,6 +205,14 @@ class Exchange {
     } catch {
       return undefined;
     }
+  }
+
+  // What it resolves to. An exchange that is stopped goes no further; what it
+  // leaves open upstream ends with its request.
+  async unlessStopped(promise) {
+    const value = await Promise.race([promise, this.stopped]);
+    if (this.how !== undefined) throw new Error("stopped");
+    return value;
   }
 
   // Why there is no answer.
@@ -236,13 +239,13 @@ class Exchange {
     }
     // What is read here is decoded, and encoded again for the client.
     const length = declared === null || headers.has("content-encoding") ? -1 : Number(declared);
-    const isFiltered = mode === FILTER;
-    let reader;
+    if (mode === TEE) return this.byTee(body, respond);
+    this.isLengthKept = length >= 0 && mode !== FILTER;
+    this.reader = body.getReader({ mode: "byob" });
     let first;
-    if (length >= 0 && length <= SMALL_ANSWER && mode !== TEE && !isFiltered) {
-      reader = body.getReader({ mode: "byob" });
+    if (this.isLengthKept && length <= SMALL_ANSWER) {
       this.expect(this.idleMs);
-      first = await reader.read(new Uint8Array(length));
+      first = await this.unlessStopped(this.reader.read(new Uint8Array(length)));
       if (first.value?.byteLength === length) {
         const taken = this.take(first.value, mode);
         const rest = this.end(CLEAN);
@@ -253,23 +256,18 @@ class Exchange {
         return response;
       }
     }
-    // What something is added to or taken from has no length that is known.
-    this.isLengthKept = length >= 0 && mode !== TEE && !isFiltered;
+    // What something is taken from has no length that is known.
     const { readable, writable } = this.isLengthKept ? new FixedLengthStream(length) : new IdentityTransformStream();
     const response = respond(readable);
     if (!this.isLengthKept) response.headers.delete("content-length");
-    this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
-    if (this.how !== undefined) this.tellStopped();
-    this.context.waitUntil(
-      mode === TEE ? this.byTee(body, writable)
-        : this.byPieces(reader ?? body.getReader({ mode: "byob" }), writable, mode, first),
-    );
+    this.context.waitUntil(this.byPieces(writable, mode, first));
     return response;
   }
 
   // Each piece is passed on before the next is read: what the client does not
   // read stays with the upstream.
-  async byPieces(reader, writable, mode, first) {
+  async byPieces(writable, mode, first) {
+    const { reader } = this;
     const writer = writable.getWriter();
     let how = CLEAN;
     try {
@@ -286,32 +284,36 @@ class Exchange {
       }
     } catch {
       how = CUT;
+      reader.cancel().catch(() => {});
     }
     writer.releaseLock();
     await this.finish(writable, how);
   }
 
-  // The client's branch flows natively. The other one is read now and then, in
-  // large pieces: that bounds what it holds, and a read that stays pending is
-  // the upstream's silence. The rest is read when the client's has ended.
-  async byTee(body, writable) {
-    const [clients, ours] = body.tee();
-    const piped = this.pipe(clients, writable);
-    const reader = ours.getReader({ mode: "byob" });
+  // The client's branch flows natively, through a stream that can be added to.
+  byTee(body, respond) {
+    const { readable, writable } = new IdentityTransformStream();
+    const options = { preventClose: true, preventAbort: true, signal: this.abort.signal };
+    const piped = body.pipeTo(writable, options).then(() => CLEAN, () => CUT);
+    const [clients, ours] = readable.tee();
+    const response = respond(clients);
+    response.headers.delete("content-length");
+    this.context.waitUntil(this.observe(piped, ours.getReader({ mode: "byob" }), writable));
+    return response;
+  }
+
+  // Our branch is read now and then, in large pieces: that bounds what it holds,
+  // and a read that stays pending is the upstream's silence. The rest is read
+  // when the upstream has ended.
+  async observe(piped, reader, writable) {
     let buffer = new Uint8Array(PIECE);
     let reading;
-    let isLast = false;
-    // Whether the upstream ended it, or it broke; undefined as long as neither.
-    let isWhole;
     let seen = 0;
     const read = async () => {
-      for (let isShort = false; isLast || !isShort; ) {
+      for (let isShort = false; !isShort && !this.isUnseen; ) {
         const { done, value } = await reader.read(buffer);
-        if (done) {
-          isWhole = true;
-          return;
-        }
-        if (!isLast) this.expect(this.idleMs);
+        if (done) return;
+        if (this.look !== undefined) this.expect(this.idleMs);
         this.take(value, TEE);
         seen += value.byteLength;
         isShort = value.byteLength < PIECE;
@@ -321,44 +323,32 @@ class Exchange {
           this.look = undefined;
           this.silence = Infinity;
           await reader.cancel();
-          return;
         }
       }
     };
-    const readOn = () => read().catch(() => { isWhole = false; });
+    const readOn = () => {
+      reading ??= read().catch(() => {}).finally(() => { reading = undefined; });
+      return reading;
+    };
     this.look = () => {
       // Twice at least in the time that the upstream may be silent.
       this.lookEvery = Math.min(seen < MUCH ? 2 * this.lookEvery : FIRST_LOOK_MS, LAST_LOOK_MS, this.idleMs / 2);
       seen = 0;
-      if (isWhole === undefined) reading ??= readOn().finally(() => { reading = undefined; });
+      readOn();
     };
     this.silence = Date.now() + this.idleMs;
     this.setTimer();
-    let how = await piped;
+    const how = await piped;
     this.look = undefined;
     this.silence = Infinity;
-    isLast = true;
-    const rest = (async () => {
-      await reading;
-      if (isWhole === undefined && !this.isUnseen) await readOn();
-    })();
-    // If it is not the upstream that broke, then it is the client that left,
-    // and the upstream may go on for long.
-    if (how === CUT) await Promise.race([rest, sleep(GRACE_MS)]);
-    // Of what is not looked at one cannot tell; of a client that left one hears soon.
+    // A read that began before may not have taken all that there is; one that
+    // begins now does, and if there is nothing it stays pending.
+    if (reading !== undefined) await Promise.race([reading, sleep(QUIET_MS)]);
+    if (reading === undefined && !this.isUnseen) await Promise.race([readOn(), sleep(QUIET_MS)]);
+    // Where nobody reads any more, it may be the client that left: one hears soon.
     if (how === CUT && this.isUnseen) await Promise.race([this.stopped, sleep(GRACE_MS)]);
-    else if (how === CUT && isWhole !== false) this.stop(LEFT);
-    await rest;
-    if (isWhole === false) how = CUT;
+    reader.cancel().catch(() => {});
     await this.finish(writable, how);
-  }
-
-  // Until it has ended; or for as long as it can be told to a client that does
-  // not read.
-  async pipe(body, writable) {
-    const piped = body.pipeTo(writable, { preventClose: true, preventAbort: true }).then(() => CLEAN, () => CUT);
-    const stopped = this.stopped.then(() => sleep(GRACE_MS)).then(() => CUT);
-    return Promise.race([piped, stopped]);
   }
 
   // What the client gets of a piece that has come.
@@ -400,7 +390,8 @@ class Exchange {
     if (this.how !== undefined) return;
     this.how = how;
     this.abort.abort();
-    this.tellStopped?.();
+    this.tellStopped();
+    this.reader?.cancel().catch(() => {});
   }
 
   // From now on the upstream is expected to say something within `ms`.
@@ -454,6 +445,18 @@ function broken(length) {
   const { readable, writable } = new FixedLengthStream(length);
   writable.abort(new Error(BROKEN)).catch(() => {});
   return readable;
+}
+
+// None if it is long.
+async function readSmall(body) {
+  const pieces = [];
+  let length = 0;
+  for await (const piece of body) {
+    length += piece.byteLength;
+    if (length > SMALL_ANSWER) return undefined;
+    pieces.push(piece);
+  }
+  return new Blob(pieces).arrayBuffer();
 }
 
 function sleep(ms) {
