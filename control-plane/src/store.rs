@@ -128,6 +128,19 @@ impl Store {
         tx
     }
 
+    /// Whether others cannot write while one does.
+    pub fn has_one_writer(&self) -> bool {
+        matches!(self.pool, Pool::Sqlite { .. })
+    }
+
+    /// Whether it is another's turn to write now, where only one can.
+    pub fn is_others_turn(&self) -> bool {
+        match &self.pool {
+            Pool::Sqlite { writer, .. } => writer.try_lock().is_err(),
+            Pool::Postgres(_) => false,
+        }
+    }
+
     /// Where the database is a file, the lock beside it that one process has,
     /// and that its death releases; an error if another has it.
     pub fn lock_publisher(&self) -> Option<io::Result<File>> {

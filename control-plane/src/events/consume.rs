@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep};
 /// Its name in the log.
 pub const CONSUMER: &str = "database";
 
-/// Batches in one pass: at most 16 MB each, mostly far less.
-const BATCHES: u32 = 8;
+/// Batches in one pass; fewer, if they are large.
+const BATCHES: u32 = 64;
 
 /// How often the log is looked at for what another control plane took in, or
 /// left behind.

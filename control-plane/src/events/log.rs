@@ -11,6 +11,7 @@ use shared::id::UnixMs;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use thiserror::Error;
 
 /// Why a log did not do what was asked. Whatever it is, a batch that was not
@@ -18,7 +19,7 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 pub enum LogError {
     #[error("the database failed: {0}")]
-    Database(#[from] store::Error),
+    Database(#[from] Arc<store::Error>),
     /// Also: it does not answer in time.
     #[error("Redis cannot be reached: {0}")]
     Unreachable(String),
@@ -57,6 +58,10 @@ pub struct Backlog {
     pub oldest: Option<UnixMs>,
 }
 
+/// What one read gives out at most, and one batch more: the size of a batch is
+/// known only when it is there.
+pub const READ_BYTES: u32 = 16 * 1024 * 1024;
+
 /// Where batches wait. A consumer is known by its name and may have any number
 /// of instances; each batch is in the hands of one, until it is acknowledged or
 /// its time is over.
@@ -64,7 +69,8 @@ pub trait EventLog: Debug + Send + Sync {
     /// Returns once the batch is durable.
     fn append<'a>(&'a self, lines: &'a [u8], now: UnixMs) -> Answer<'a, ()>;
 
-    /// Up to `limit` of the oldest batches that are in nobody's hands.
+    /// Up to `limit` of the oldest batches that are in nobody's hands, and of no
+    /// more than [`READ_BYTES`] and one batch.
     fn read<'a>(&'a self, consumer: &'a str, limit: u32, now: UnixMs) -> Answer<'a, Vec<Entry>>;
 
     /// The consumer is done with these.
@@ -75,6 +81,12 @@ pub trait EventLog: Debug + Send + Sync {
     /// What may be lost of what was acknowledged; an error where nothing can be
     /// taken in, as far as that can be told without taking anything in.
     fn check(&self) -> Answer<'_, Durability>;
+}
+
+impl From<store::Error> for LogError {
+    fn from(error: store::Error) -> Self {
+        Arc::new(error).into()
+    }
 }
 
 impl Backlog {

@@ -14,10 +14,18 @@ use crate::store::{
 use sha2::{Digest, Sha256};
 use shared::id::{self, UnixMs};
 use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-/// Of one transaction, so that others that write do not wait long.
+/// Of one transaction. In a large one more events share a row of sums.
 const CHUNK: usize = 5_000;
+
+/// The same where others wait for it: who sends events waits until they are kept.
+const CHUNK_BESIDE_OTHERS: usize = 250;
+
+/// The longest that the others are left alone.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// Of one transaction, in bytes of bodies: they are sent to the database as one text.
 const CHUNK_BODIES: usize = 8 * 1024 * 1024;
@@ -51,9 +59,14 @@ pub(super) async fn count(store: &Store, entries: &[Entry], now: UnixMs) -> Resu
     let (mut arrived, mut unfit) = sort(entries);
     count::fill(&mut arrived).await;
     let mut counted = Counted::default();
-    let mut chunks: Vec<&[Arrived]> = chunks(&arrived);
-    chunks.reverse();
-    while let Some(chunk) = chunks.pop() {
+    let mut left = vec![&arrived[..]];
+    let mut limit = if store.has_one_writer() { CHUNK_BESIDE_OTHERS } else { CHUNK };
+    while let Some(all) = left.pop() {
+        let (chunk, rest) = split(all, limit);
+        if !rest.is_empty() {
+            left.push(rest);
+        }
+        let began = Instant::now();
         match count_chunk(store, chunk, now).await {
             Ok(new) => {
                 counted.events += new;
@@ -65,10 +78,17 @@ pub(super) async fn count(store: &Store, entries: &[Entry], now: UnixMs) -> Resu
                 [one] => unfit.push(Unfit::stored(one, &error)),
                 _ => {
                     let (first, second) = chunk.split_at(chunk.len() / 2);
-                    chunks.extend([second, first]);
+                    left.extend([second, first]);
                 }
             },
             Err(error) => return Err(error),
+        }
+        if store.is_others_turn() {
+            // They have as much time as this took.
+            limit = CHUNK_BESIDE_OTHERS;
+            sleep(began.elapsed().min(PAUSE)).await;
+        } else {
+            limit = CHUNK.min(2 * limit);
         }
     }
     counted.set_aside = unfit.len() as u64;
@@ -92,21 +112,15 @@ fn sort(entries: &[Entry]) -> (Vec<Arrived>, Vec<Unfit>) {
     (arrived, unfit)
 }
 
-/// What one transaction each takes.
-fn chunks(mut arrived: &[Arrived]) -> Vec<&[Arrived]> {
-    let mut chunks = Vec::new();
-    while !arrived.is_empty() {
-        let mut bodies = 0;
-        let is_within = |arrived: &&Arrived| {
-            bodies += arrived.event.bodies.len();
-            bodies <= CHUNK_BODIES
-        };
-        let length = arrived.iter().take(CHUNK).take_while(is_within).count().max(1);
-        let (chunk, rest) = arrived.split_at(length);
-        chunks.push(chunk);
-        arrived = rest;
-    }
-    chunks
+/// What one transaction takes, and the rest.
+fn split(arrived: &[Arrived], limit: usize) -> (&[Arrived], &[Arrived]) {
+    let mut bodies = 0;
+    let is_within = |arrived: &&Arrived| {
+        bodies += arrived.event.bodies.len();
+        bodies <= CHUNK_BODIES
+    };
+    let length = arrived.iter().take(limit).take_while(is_within).count().max(1);
+    arrived.split_at(length.min(arrived.len()))
 }
 
 /// One transaction; returns how many events were new.

@@ -21,6 +21,29 @@ pub struct Waiting {
     pub oldest: Option<i64>,
 }
 
+/// Of what is taken at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub batches: u32,
+    /// With the first batch beyond it.
+    pub bytes: u32,
+}
+
+macro_rules! take {
+    ($length:literal, $lock:literal) => {
+        concat!(
+            "update event_deliveries set taken_until = $4, attempts = attempts + 1 where consumer = $1 and position in \
+             (select position from (select position, sum(length) over (order by position) - length as before from \
+             (select d.position, ",
+            $length,
+            "(l.lines) as length from event_deliveries d join event_log l on l.position = d.position \
+             where d.consumer = $1 and d.taken_until <= $3 order by d.position limit $2",
+            $lock,
+            ") oldest) summed where before < $5) returning position"
+        )
+    };
+}
+
 /// Keeps a batch for every consumer there is.
 pub async fn append(conn: &mut Connection, lines: &[u8], received_at: UnixMs) -> Result<(), Error> {
     let position: i64 =
@@ -43,24 +66,19 @@ pub async fn append(conn: &mut Connection, lines: &[u8], received_at: UnixMs) ->
 pub async fn take(
     conn: &mut Connection,
     consumer: &str,
-    limit: i64,
+    limits: Limits,
     now: UnixMs,
     until: UnixMs,
 ) -> Result<Vec<BatchRow>, Error> {
-    let taken: Vec<i64> = query_each(
-        "update event_deliveries set taken_until = $4, attempts = attempts + 1 where consumer = $1 and position in \
-         (select position from event_deliveries where consumer = $1 and taken_until <= $3 order by position limit $2) \
-         returning position",
-        "update event_deliveries set taken_until = $4, attempts = attempts + 1 where consumer = $1 and position in \
-         (select position from event_deliveries where consumer = $1 and taken_until <= $3 order by position limit $2 \
-         for update skip locked) returning position",
-    )
-    .bind(consumer)
-    .bind(limit)
-    .bind(to_db(now))
-    .bind(to_db(until))
-    .scalars(&mut *conn)
-    .await?;
+    let taken: Vec<i64> =
+        query_each(take!("length", ""), take!("octet_length", " for update of d skip locked"))
+            .bind(consumer)
+            .bind(i64::from(limits.batches))
+            .bind(to_db(now))
+            .bind(to_db(until))
+            .bind(i64::from(limits.bytes))
+            .scalars(&mut *conn)
+            .await?;
     if taken.is_empty() {
         return Ok(Vec::new());
     }
@@ -112,6 +130,13 @@ pub async fn sweep(conn: &mut Connection, received_before: UnixMs) -> Result<(),
     .execute(conn)
     .await
     .map(drop)
+}
+
+pub async fn is_waiting(conn: &mut Connection, consumer: &str) -> Result<bool, Error> {
+    query("select exists (select 1 from event_deliveries where consumer = $1)")
+        .bind(consumer)
+        .scalar(conn)
+        .await
 }
 
 pub async fn waiting(conn: &mut Connection, consumer: &str) -> Result<Waiting, Error> {

@@ -40,7 +40,7 @@ pub fn query_each(sqlite: &'static str, postgres: &'static str) -> Query {
 macro_rules! bulk {
     ($text:ident) => {
         $crate::store::sql::query_each(
-            $text!("json_each($1)", "unhex"),
+            $text!("jsonb_each($1)", "unhex"),
             $text!("jsonb_array_elements($1::jsonb)", "uuid"),
         )
     };

@@ -3,7 +3,7 @@
 use super::Log;
 use crate::logs::Log as _;
 use control_plane::clock;
-use control_plane::events::log::{Backlog, Entry, EventLog, Position};
+use control_plane::events::log::{Backlog, Entry, EventLog, Position, READ_BYTES};
 use std::sync::Arc;
 
 const CONSUMER: &str = "database";
@@ -50,6 +50,50 @@ async fn what_is_appended_is_read_once_and_in_order() {
     assert_eq!(lines(&read), slices(&batches));
     assert!(read.iter().all(|entry| entry.attempts == 1));
     assert!(read.iter().all(|entry| entry.received_at.abs_diff(clock::now()) < 60_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_at_the_same_time_is_all_kept() {
+    let log = Log::create().await;
+    let open = fill(&log, &[]).await;
+    let mut batches = numbered(200);
+    let now = log.now();
+    let appending: Vec<_> = batches
+        .iter()
+        .cloned()
+        .map(|batch| {
+            let open = Arc::clone(&open);
+            tokio::spawn(async move { open.append(&batch, now).await })
+        })
+        .collect();
+    // Who is no longer there to hear of it does not disturb the others.
+    appending[7].abort();
+    for (number, each) in appending.into_iter().enumerate() {
+        if number != 7 {
+            each.await.unwrap().unwrap();
+        }
+    }
+    let read = open.read(CONSUMER, 1_000, now).await.unwrap();
+    let mut kept: Vec<_> = read.into_iter().map(|entry| entry.lines).collect();
+    kept.sort();
+    if kept.len() < batches.len() {
+        batches.remove(7);
+    }
+    batches.sort();
+    assert_eq!(kept, batches);
+}
+
+#[tokio::test]
+async fn a_read_is_bounded_in_bytes() {
+    let log = Log::create().await;
+    let half = READ_BYTES as usize / 2;
+    let batches = [half, half + 1, 1, half, 1].map(|length| vec![b'x'; length]);
+    let open = fill(&log, &slices(&batches)).await;
+    let lengths = |entries: &[Entry]| entries.iter().map(|entry| entry.lines.len()).collect::<Vec<_>>();
+    let first = open.read(CONSUMER, 10, log.now()).await.unwrap();
+    let second = open.read(CONSUMER, 10, log.now()).await.unwrap();
+    assert_eq!(lengths(&first), [half, half + 1]);
+    assert_eq!(lengths(&second), [1, half, 1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

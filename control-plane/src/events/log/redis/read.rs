@@ -1,15 +1,24 @@
 //! What is given out: first what ended processes had, then what is new.
 
-use super::super::{Entry, LogError};
+use super::super::{Entry, LogError, READ_BYTES};
 use super::RedisLog;
 use super::link::Trouble;
 use super::wire::{self, Id, Raw};
 use redis::cmd;
 use std::sync::PoisonError;
 
-/// What one read gives out at most, and one batch more: the size of a batch is
-/// known only when it is here.
-const READ_BYTES: usize = 16 * 1024 * 1024;
+/// Reads on until there are enough batches, or bytes: no command bounds an answer
+/// by its bytes, and each command that is sent is written and synced.
+const READ: &str = "
+local taken, bytes = {}, 0
+while #taken < tonumber(ARGV[3]) and bytes < tonumber(ARGV[4]) do
+  local found = redis.call('xreadgroup', 'GROUP', ARGV[1], ARGV[2], 'COUNT', 1, 'STREAMS', KEYS[1], '>')
+  if not found then break end
+  local entry = found[1][2][1]
+  for _, field in ipairs(entry[2]) do bytes = bytes + #field end
+  taken[#taken + 1] = entry
+end
+return taken";
 
 /// Removes the consumers of a group that were idle for long and hold nothing,
 /// in one step: one that woke up in between would lose what it took.
@@ -40,14 +49,12 @@ impl RedisLog {
         Ok(entries)
     }
 
-    /// First what others took and left behind, then what nobody had yet. One by
-    /// one: no command bounds an answer by its bytes, and beside the transaction
-    /// that counts a batch, its round trip is short.
+    /// First what others took and left behind, one by one, as that is rare; then
+    /// what nobody had yet.
     async fn take(&self, consumer: &str, limit: u32, taken: &mut Vec<Entry>) -> Result<(), Trouble> {
-        let has_room = |taken: &[Entry]| {
-            let bytes: usize = taken.iter().map(|entry| entry.lines.len()).sum();
-            taken.len() < limit as usize && bytes < READ_BYTES
-        };
+        let limit = limit as usize;
+        let bytes = |taken: &[Entry]| taken.iter().map(|entry| entry.lines.len()).sum::<usize>();
+        let has_room = |taken: &[Entry]| taken.len() < limit && bytes(taken) < READ_BYTES as usize;
         let mut from = Id::ZERO;
         while has_room(taken) {
             let (found, next) = self.claim(consumer, from).await?;
@@ -60,14 +67,11 @@ impl RedisLog {
             }
             from = next;
         }
-        while has_room(taken) {
-            let mut read = cmd("XREADGROUP");
-            read.arg("GROUP").arg(consumer).arg(&self.instance).arg("COUNT").arg(1);
-            read.arg("STREAMS").arg(&self.stream).arg(">");
-            let found = wire::read(self.reads.run(&read).await?)?;
-            if found.is_empty() {
-                break;
-            }
+        if has_room(taken) {
+            let (limit, bytes) = (limit - taken.len(), READ_BYTES as usize - bytes(taken));
+            let limits = [limit.to_string(), bytes.to_string()];
+            let read = self.script(READ, &[consumer, &self.instance, &limits[0], &limits[1]]);
+            let found = wire::entries(self.reads.run(&read).await?)?;
             taken.extend(found.into_iter().map(|raw| raw.entry(1)));
         }
         Ok(())

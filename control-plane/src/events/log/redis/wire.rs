@@ -91,17 +91,9 @@ impl Raw {
     }
 }
 
-/// `XREADGROUP` of one stream.
-pub(super) fn read(answer: Value) -> Result<Vec<Raw>, LogError> {
-    if answer == Value::Nil {
-        return Ok(Vec::new());
-    }
-    let entries = || {
-        let [stream] = array(answer)?;
-        let [_, entries] = array(stream)?;
-        raws(entries)
-    };
-    entries().ok_or_else(unknown)
+/// Of one stream.
+pub(super) fn entries(answer: Value) -> Result<Vec<Raw>, LogError> {
+    raws(answer).ok_or_else(unknown)
 }
 
 /// `XAUTOCLAIM`.
@@ -199,6 +191,6 @@ mod tests {
             assert!(deliveries(odd.clone()).is_none());
             assert!(odd == Value::Array(Vec::new()) || groups(odd).is_err());
         }
-        assert!(read(Value::Int(1)).is_err() && read(Value::Nil).unwrap().is_empty());
+        assert!(entries(Value::Int(1)).is_err() && entries(Value::Array(Vec::new())).unwrap().is_empty());
     }
 }
