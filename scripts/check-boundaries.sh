@@ -19,6 +19,7 @@ only() {
 only worker '\b(worker|web_sys|js_sys|wasm_bindgen)::' 'edge/src/runtime' edge/src shared/src
 only sqlx '\bsqlx::' 'control-plane/src/store' control-plane/src
 only redis '(^|[^:_a-z])redis::' 'control-plane/src/events/log/redis' control-plane/src
+only OpenTelemetry '\bopentelemetry(_[a-z]+)?::' 'control-plane/src/telemetry|control-plane/src/api/trace.rs' control-plane/src
 only axum '\baxum::' 'control-plane/src/api|control-plane/src/cli' control-plane/src
 only 'async, I/O and the clock' '\b(async fn|tokio::|std::(fs|net|time::(SystemTime|Instant)))' 'shared/src/golden.rs' shared/src
 

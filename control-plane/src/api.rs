@@ -25,6 +25,7 @@ mod serve;
 mod sinks;
 mod snapshot;
 mod tokens;
+mod trace;
 mod usage;
 
 pub use auth::{Access, ManagementTokens, MetricsTokens};

@@ -6,12 +6,14 @@ mod log;
 mod management;
 mod reader;
 mod sinks;
+mod traces;
 
 pub use events::{EventLogKind, Events};
 pub use log::{Log, LogFormat};
 pub use management::{ManagementApi, management_api};
 pub use reader::ConfigError;
 pub use sinks::Sinks;
+pub use traces::{Sampling, Traces};
 
 use crate::domain::upstream::is_loopback;
 use crate::secret::Secret;
@@ -43,6 +45,7 @@ pub struct Config {
     pub sinks: Sinks,
     pub network: Network,
     pub log: Log,
+    pub traces: Option<Traces>,
 }
 
 /// Each is 32 bytes in base64; several, separated by commas, for rotation: the first makes, all are accepted.
@@ -130,6 +133,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let sinks = Sinks::read(reader);
     let network = read_network(reader);
     let log = log::read(reader);
+    let traces = traces::read(reader);
     Some(Config {
         listen_addr: listen_addr?,
         database_url: database_url?,
@@ -143,6 +147,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
         sinks: sinks?,
         network: network?,
         log: log?,
+        traces: traces?,
     })
 }
 

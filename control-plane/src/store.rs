@@ -40,6 +40,7 @@ pub mod usage;
 
 use crate::clock;
 use crate::metrics::{Access, DatabaseMetrics};
+use crate::telemetry::span;
 use address::Address;
 use shared::id::UnixMs;
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
@@ -48,6 +49,7 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use tracing::Span;
 
 pub use sqlx::Error;
 
@@ -89,7 +91,8 @@ enum Pool {
 pub struct Tx {
     // Dropped in this order: the transaction ends before the next writer's turn.
     inner: Connection,
-    _turn: Option<OwnedMutexGuard<()>>,
+    _turn: Turn,
+    span: Span,
 }
 
 impl Store {
@@ -112,20 +115,31 @@ impl Store {
 
     /// A transaction that sees one state of the database throughout.
     pub async fn read(&self) -> Result<Tx, Error> {
-        let asked = clock::start();
-        let tx = self.pool.read().await;
-        self.metrics.waited(Access::Read, asked.elapsed());
-        tx
+        self.begin(Access::Read).await
     }
 
     /// A transaction that may write. On `SQLite` it is the only one, from its
     /// start, so that it cannot fail half-way for having read first. On
     /// `PostgreSQL` others write too: see above.
     pub async fn write(&self) -> Result<Tx, Error> {
+        self.begin(Access::Write).await
+    }
+
+    async fn begin(&self, access: Access) -> Result<Tx, Error> {
         let asked = clock::start();
-        let tx = self.pool.write().await;
-        self.metrics.waited(Access::Write, asked.elapsed());
-        tx
+        let span = self.pool.span(access);
+        let begun = match access {
+            Access::Read => self.pool.read().await,
+            Access::Write => self.pool.write().await,
+        };
+        self.metrics.waited(access, asked.elapsed());
+        match begun {
+            Ok((inner, turn)) => Ok(Tx { inner, _turn: turn, span }),
+            Err(error) => {
+                span::fail(&span, &error);
+                Err(error)
+            }
+        }
     }
 
     /// Whether others cannot write while one does.
@@ -173,36 +187,62 @@ impl Store {
     }
 }
 
+type Turn = Option<OwnedMutexGuard<()>>;
+
 impl Pool {
-    async fn read(&self) -> Result<Tx, Error> {
+    async fn read(&self) -> Result<(Connection, Turn), Error> {
         let inner = match self {
             Pool::Sqlite { pool, .. } => Connection::Sqlite(pool.begin().await?),
             Pool::Postgres(pool) => Connection::Postgres(postgres::begin(pool, postgres::READ).await?),
         };
-        Ok(Tx { inner, _turn: None })
+        Ok((inner, None))
     }
 
-    async fn write(&self) -> Result<Tx, Error> {
+    async fn write(&self) -> Result<(Connection, Turn), Error> {
         match self {
             Pool::Sqlite { pool, writer } => {
                 let turn = Arc::clone(writer).lock_owned().await;
                 let inner = Connection::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?);
-                Ok(Tx { inner, _turn: Some(turn) })
+                Ok((inner, Some(turn)))
             }
             Pool::Postgres(pool) => {
                 let inner = Connection::Postgres(postgres::begin(pool, postgres::WRITE).await?);
-                Ok(Tx { inner, _turn: None })
+                Ok((inner, None))
             }
         }
+    }
+
+    /// Only within a trace: there are some each second that nobody asked for.
+    fn span(&self, access: Access) -> Span {
+        if !span::is_within() {
+            return Span::none();
+        }
+        let (name, system) = match (access, self) {
+            (Access::Read, Pool::Sqlite { .. }) => ("read transaction", "sqlite"),
+            (Access::Read, Pool::Postgres(_)) => ("read transaction", "postgresql"),
+            (Access::Write, Pool::Sqlite { .. }) => ("write transaction", "sqlite"),
+            (Access::Write, Pool::Postgres(_)) => ("write transaction", "postgresql"),
+        };
+        tracing::info_span!(
+            target: span::TARGET,
+            "transaction",
+            otel.name = name,
+            otel.kind = "client",
+            db.system.name = system,
+        )
     }
 }
 
 impl Tx {
     pub async fn commit(self) -> Result<(), Error> {
-        match self.inner {
+        let committed = match self.inner {
             Connection::Sqlite(inner) => inner.commit().await,
             Connection::Postgres(inner) => postgres::in_time(inner.commit()).await,
+        };
+        if let Err(error) = &committed {
+            span::fail(&self.span, error);
         }
+        committed
     }
 }
 

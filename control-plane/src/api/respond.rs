@@ -2,6 +2,7 @@
 //! place that makes an error response.
 
 use super::error::ApiError;
+use super::trace;
 use crate::metrics::HttpMetrics;
 use crate::{chance, clock};
 use axum::Json;
@@ -35,10 +36,11 @@ pub(super) async fn respond(
     let id = id::new(clock::now(), &chance::bytes().unwrap_or_default());
     let method = request.method().clone();
     let path = loggable(request.uri().path());
+    let span = tracing::info_span!("request", %id);
+    let traced = span.in_scope(|| trace::begin(&request, route, &path, id));
     request.extensions_mut().insert(RequestId(id));
 
-    let span = tracing::info_span!("request", %id);
-    let response = run(request, next).instrument(span.clone()).await;
+    let response = run(request, next).instrument(traced.clone()).instrument(span.clone()).await;
     let status = response.status();
     timed.end(status.as_u16());
     let error = response.extensions().get::<ApiError>().cloned();
@@ -52,7 +54,9 @@ pub(super) async fn respond(
         tracing::error!("{inside}");
     }
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let code = error.map_or("", |error| error.code);
+    let code = error.as_ref().map(|error| error.code);
+    trace::end(&traced, status, code);
+    let code = code.unwrap_or_default();
     tracing::info!(%method, path, status = status.as_u16(), code, duration_ms, "request");
     with_id(response, id)
 }

@@ -8,8 +8,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) fn run() -> Result<(), Failure> {
     let config = Config::read(&environment)?;
-    telemetry::start(&config.log);
-    block_on(serve(config))?
+    block_on(observed(config))?
+}
+
+async fn observed(mut config: Config) -> Result<(), Failure> {
+    let telemetry = telemetry::start(&config.log, config.traces.take()).map_err(Failure::new)?;
+    let result = serve(config).await;
+    telemetry.end().await;
+    result
 }
 
 async fn serve(config: Config) -> Result<(), Failure> {

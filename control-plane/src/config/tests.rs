@@ -87,8 +87,22 @@ fn each_wrong_value_is_named_and_not_shown() {
         ("LOG_FORMAT", "hush"),
         ("LOG_LEVEL", "hush"),
         ("LOG_LEVEL", "info,sqlx=hush"),
+        ("OTEL_SDK_DISABLED", "hush"),
+        ("OTEL_TRACES_EXPORTER", "hush"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "hush:4318"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318?hush"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://hush:hush@127.0.0.1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "hush"),
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "a b=hush"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=hush%0a"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+        ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "hush"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "gzip"),
+        ("OTEL_TRACES_SAMPLER", "hush"),
     ] {
-        let message = read_with(&[(name, value)]).unwrap_err().to_string();
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+        let message = read_with(&[endpoint, (name, value)]).unwrap_err().to_string();
         assert!(message.contains(&format!("\n  {name}: ")) && !message.contains("hush"), "{name}: {message}");
     }
 }
@@ -139,5 +153,44 @@ fn the_folder_of_sinks_is_one_that_can_be_written_to() {
     for wrong in [file.to_str().unwrap(), "/proc"] {
         let message = read_with(&[("SINK_FILE_DIR", wrong)]).unwrap_err().to_string();
         assert!(message.contains("SINK_FILE_DIR: must be a folder in which files can be made"), "{message}");
+    }
+}
+
+fn traces(changes: &[(&str, &str)]) -> Option<Traces> {
+    read_with(changes).unwrap().traces
+}
+
+#[test]
+fn traces_go_where_the_variables_of_open_telemetry_say() {
+    assert!(traces(&[("OTEL_EXPORTER_OTLP_HEADERS", "hush")]).is_none());
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318/some/");
+    assert!(traces(&[base, ("OTEL_TRACES_EXPORTER", "none")]).is_none());
+    assert!(traces(&[base, ("OTEL_SDK_DISABLED", "true")]).is_none());
+    let found = traces(&[base]).unwrap();
+    assert_eq!(found.endpoint.as_str(), "http://collector:4318/some/v1/traces");
+    assert_eq!(found.sampling, Sampling { share: 1.0, is_parent_based: true });
+    assert_eq!((found.timeout, found.service_name), (Duration::from_secs(10), None));
+    let own = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://collector/x?y");
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20hush, x-team = a=b");
+    let found = traces(&[base, own, headers]).unwrap();
+    assert_eq!(found.endpoint.as_str(), "https://collector/x?y");
+    assert_eq!(found.headers["authorization"], "Bearer hush");
+    assert_eq!(found.headers["x-team"], "a=b");
+    assert!(!format!("{found:?}").contains("hush"));
+}
+
+#[test]
+fn sampling_of_traces() {
+    let base = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318");
+    let sampling = |name, share| {
+        let set = [base, ("OTEL_TRACES_SAMPLER", name), ("OTEL_TRACES_SAMPLER_ARG", share)];
+        read_with(&set).map(|config| config.traces.unwrap().sampling).map_err(|error| error.to_string())
+    };
+    assert_eq!(sampling("always_off", "9"), Ok(Sampling { share: 0.0, is_parent_based: false }));
+    assert_eq!(sampling("traceidratio", "0.25"), Ok(Sampling { share: 0.25, is_parent_based: false }));
+    assert_eq!(sampling("parentbased_traceidratio", ""), Ok(Sampling { share: 1.0, is_parent_based: true }));
+    for share in ["-0.1", "1.1", "NaN", "x"] {
+        let message = sampling("traceidratio", share).unwrap_err();
+        assert!(message.contains("OTEL_TRACES_SAMPLER_ARG: must be"), "{share}: {message}");
     }
 }

@@ -8,12 +8,15 @@ use super::retain;
 use crate::back_off::{back_off, chance};
 use crate::metrics::ConsumerMetrics;
 use crate::store::{self, Store};
+use crate::telemetry::span;
 use shared::id::UnixMs;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep};
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// Its name in the log.
 pub const CONSUMER: &str = "database";
@@ -150,12 +153,34 @@ impl Consumer {
         if self.held.is_empty() {
             return Ok(None);
         }
+        let span = tracing::info_span!(
+            target: span::TARGET,
+            "count events",
+            otel.kind = "consumer",
+            latchkey.batches = span::number(self.held.len()),
+            latchkey.events = Empty,
+            latchkey.duplicates = Empty,
+            latchkey.set_aside = Empty,
+        );
+        let counted = self.count_held(now).instrument(span.clone()).await;
+        match &counted {
+            Ok(Counted { events, duplicates, set_aside }) => {
+                span.record("latchkey.events", span::number(*events));
+                span.record("latchkey.duplicates", span::number(*duplicates));
+                span.record("latchkey.set_aside", span::number(*set_aside));
+            }
+            Err(error) => span::fail(&span, error),
+        }
+        counted.map(Some)
+    }
+
+    async fn count_held(&mut self, now: UnixMs) -> Result<Counted, ConsumeError> {
         let counted = pass::count(&self.store, &self.held, now).await?;
         self.counted.send_replace(());
         let done: Vec<_> = self.held.iter().map(|entry| entry.position.clone()).collect();
         self.log.acknowledge(CONSUMER, &done).await?;
         self.held.clear();
-        Ok(Some(counted))
+        Ok(counted)
     }
 
     /// Returns how long until the next time.

@@ -4,12 +4,14 @@ use super::batch;
 use super::log::{Backlog, EventLog, LogError};
 use super::nonces::Nonces;
 use crate::metrics::IngestMetrics;
+use crate::telemetry::span;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
 use shared::signed_call::{Call, CallError};
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Notify;
+use tracing::Instrument;
 
 /// 16 MB: the largest batch.
 pub const MAX_BATCH: usize = 16 * 1024 * 1024;
@@ -73,10 +75,25 @@ impl Ingest {
         }
         let taken = look(call.body, now);
         if taken != Taken::default() {
-            self.log.append(call.body, now).await?;
+            self.append(call.body, taken, now).await?;
             self.wake.notify_one();
         }
         Ok(taken)
+    }
+
+    async fn append(&self, body: &[u8], taken: Taken, now: UnixMs) -> Result<(), LogError> {
+        let span = tracing::info_span!(
+            target: span::TARGET,
+            "append batch",
+            latchkey.batch.bytes = span::number(body.len()),
+            latchkey.events = span::number(taken.accepted),
+            latchkey.set_aside = span::number(taken.set_aside),
+        );
+        let appended = self.log.append(body, now).instrument(span.clone()).await;
+        if let Err(error) = &appended {
+            span::fail(&span, error);
+        }
+        appended
     }
 
     pub fn log(&self) -> &dyn EventLog {

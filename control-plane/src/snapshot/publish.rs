@@ -15,12 +15,14 @@ use super::version::{self, InKv};
 use super::{PublisherSettings, kv::KvClient};
 use crate::store::snapshot::{self as rows, Publication};
 use crate::store::{Store, Tx, lease, orders, outbox, unreferenced};
+use crate::telemetry::span;
 use shared::id::UnixMs;
 use shared::snapshot::MANIFEST_KEY;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinHandle;
+use tracing::Span;
 
 /// The database is read whole at least so often, so that what has ended leaves.
 const WHOLE_EVERY_MS: UnixMs = 24 * 60 * 60 * 1000;
@@ -135,6 +137,10 @@ impl Publisher {
         }
         rows::save_publication(&mut tx, publication).await?;
         tx.commit().await?;
+        let span = Span::current();
+        span.record("latchkey.snapshot.version", span::number(version));
+        span.record("latchkey.snapshot.changes", span::number(plan.seqs.len()));
+        span.record("latchkey.snapshot.bytes", span::number(size_bytes));
         tracing::debug!(version, changes = plan.seqs.len(), "snapshot published");
         Ok(())
     }

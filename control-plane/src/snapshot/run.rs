@@ -10,10 +10,13 @@ use super::pace::Pace;
 use super::publish::Publisher;
 use crate::back_off::chance;
 use crate::store::{Store, orders};
+use crate::telemetry::span;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 /// What a publication may take when the process is about to end.
 const LAST_ATTEMPT: Duration = Duration::from_secs(3);
@@ -123,7 +126,17 @@ impl Reign {
 
     async fn attempt(&mut self, verify: bool, complaint: &mut Complaint) -> Result<(), PublishError> {
         self.pace.started(Instant::now());
-        let outcome = self.publish(verify).await;
+        let span = tracing::info_span!(
+            target: span::TARGET,
+            "publish snapshot",
+            latchkey.snapshot.version = Empty,
+            latchkey.snapshot.changes = Empty,
+            latchkey.snapshot.bytes = Empty,
+        );
+        let outcome = self.publish(verify).instrument(span.clone()).await;
+        if let Err(error) = &outcome {
+            span::fail(&span, error);
+        }
         let now = Instant::now();
         match &outcome {
             Ok(()) => self.pace.succeeded(verify),

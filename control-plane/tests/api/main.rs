@@ -13,6 +13,8 @@ mod postgres_server;
 #[expect(dead_code, unreachable_pub, reason = "as above")]
 mod redis_server;
 
+mod binary;
+mod collector;
 mod database;
 mod edge;
 mod logs;
@@ -28,3 +30,4 @@ mod postgres;
 mod redis;
 mod sqlite;
 mod tls;
+mod traces;

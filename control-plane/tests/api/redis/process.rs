@@ -1,87 +1,11 @@
 //! The whole service over `EVENT_LOG=redis`.
 
-use crate::edge::{Batch, Isolate, lines};
+use crate::binary::{Service, serve};
+use crate::edge::{Isolate, lines};
 use crate::redis_server::{DURABLE, Redis as Server};
-use crate::world::TOKEN;
-use std::fmt::Write as _;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 use std::time::Duration;
 use tempfile::TempDir;
-
-const KEY: &str = "AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQE=";
-
-fn serve(folder: &TempDir, settings: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_latchkey"));
-    command.arg("serve").env_clear().current_dir(folder.path());
-    for name in
-        ["ENCRYPTION_KEY", "SNAPSHOT_SIGNING_KEY", "EDGE_CREDENTIAL_KEY", "TOKEN_TAG_KEY", "EDGE_INGEST_KEY"]
-    {
-        command.env(name, KEY);
-    }
-    command.env("MANAGEMENT_TOKEN", TOKEN).env("LISTEN_ADDR", "127.0.0.1:0");
-    command.env("KV_API_BASE", "http://127.0.0.1:1").env("KV_NAMESPACE_ID", "local");
-    command.envs(settings.iter().copied()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// A server, killed when dropped.
-struct Service {
-    child: Child,
-    address: String,
-}
-
-impl Service {
-    fn start(folder: &TempDir, settings: &[(&str, &str)]) -> Self {
-        let mut child = serve(folder, settings).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on http://").unwrap().to_owned();
-        Self { child, address }
-    }
-
-    fn call(&self, request: &str) -> String {
-        let mut stream = TcpStream::connect(&self.address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn get(&self, path: &str) -> String {
-        self.call(&format!(
-            "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {TOKEN}\r\n\r\n"
-        ))
-    }
-
-    fn take(&self, isolate: &mut Isolate) {
-        let batch = Batch { key: 1, ..Batch::new(lines(&[isolate.event(), isolate.event()])) };
-        let mut request = "POST /edge/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n".to_owned();
-        for (name, value) in batch.request().headers() {
-            write!(request, "{name}: {}\r\n", value.to_str().unwrap()).unwrap();
-        }
-        request = request + "\r\n" + std::str::from_utf8(&batch.body).unwrap();
-        let answer = self.call(&request);
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-
-    fn counts(&self, requests: usize) {
-        let wanted = format!("\"requests\":{requests},");
-        let is_counted = (0..120).any(|_| {
-            std::thread::sleep(Duration::from_millis(500));
-            self.get("/manage/usage").contains(&wanted)
-        });
-        assert!(is_counted, "{requests}: {}", self.get("/manage/usage"));
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
 
 /// What was answered is counted once, whatever is killed.
 #[test]
