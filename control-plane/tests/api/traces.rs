@@ -113,6 +113,7 @@ fn no_secret_is_in_spans_or_in_the_log() {
     collector.span("request", |span| span.name == "GET");
     let log = service.end();
     assert!(log.contains("GET") && !log.contains("hush") && !log.contains(TOKEN), "{log}");
+    assert!(!log.contains("publish snapshot"), "{log}");
     for call in collector.calls() {
         assert!(call.head.contains("authorization: Bearer hush") && call.head.contains("x-team: hush"));
         let body = String::from_utf8_lossy(&call.body);
