@@ -70,14 +70,20 @@ pub(super) fn unanswered(
     let api = APIS.into_iter().find(|known| *known as u8 == api).unwrap_or(Api::OpenAi);
     match refusal {
         Some(refusal) => refuse(&refusal, api, answer_headers),
+        // Almost always the client is gone. But where an upstream fails while it reads
+        // a body, the runtime may tell the same, and then somebody waits.
+        None if word == CUT_OFF => refuse(&upstream_error("could not be reached"), api, answer_headers),
         None => glue::answer(CLIENT_LEFT, answer_headers, ""),
     }
 }
 
+/// The client's body did not come to its end.
+const CUT_OFF: &str = "cut_off";
+
 /// Without a refusal, nobody is there any more.
 fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
     let (outcome, refusal) = match word {
-        "left" => return (Outcome::Abandoned, None),
+        "left" | CUT_OFF => return (Outcome::Abandoned, None),
         "too_large" => (Outcome::Abandoned, body_too_large()),
         "timeout" => (
             Outcome::TimedOut,

@@ -219,7 +219,8 @@ class Exchange {
   why() {
     if (this.upload?.exceeded) return "too_large";
     if (this.how === OVERRAN) return "overran";
-    if (this.how === LEFT || this.upload?.failed) return "left";
+    if (this.how === LEFT) return "left";
+    if (this.upload?.failed) return "cut_off";
     if (this.isAnswered) return this.how === undefined ? "broken" : "stalled";
     return this.how === undefined ? "unreachable" : "timeout";
   }
