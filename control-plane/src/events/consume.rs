@@ -22,7 +22,7 @@ use tracing::field::Empty;
 pub const CONSUMER: &str = "database";
 
 /// Batches in one pass; fewer, if they are large.
-const BATCHES: u32 = 64;
+const BATCHES: u32 = 32;
 
 /// How often the log is looked at for what another control plane took in, or
 /// left behind.

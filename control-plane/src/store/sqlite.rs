@@ -16,9 +16,7 @@ pub(super) fn tuned(options: SqliteConnectOptions) -> SqliteConnectOptions {
         .journal_mode(SqliteJournalMode::Wal)
         // A change that was answered survives a power cut.
         .synchronous(SqliteSynchronous::Full)
-        // 16 MiB each. Half as much as is written in a minute of much traffic is read
-        // again; and a page that changes often should be copied into the file once.
-        .pragma("cache_size", "-16384")
+        // 16 MiB: a page that changes often is copied into the file once.
         .pragma("wal_autocheckpoint", "4096")
         .busy_timeout(Duration::from_secs(5))
 }

@@ -133,3 +133,21 @@ fn must(command: &mut Command) {
     let status = command.status().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     assert!(status.success(), "{command:?}: {status}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use std::process::Stdio;
+
+    #[test]
+    fn each_patch_applies() {
+        for Mutation { name, patch, .. } in MUTATIONS {
+            let mut git = Command::new("git");
+            let git = git.args(["apply", "--check"]).current_dir(root()).stdin(Stdio::piped());
+            let mut git = git.spawn().unwrap();
+            git.stdin.take().unwrap().write_all(patch.as_bytes()).unwrap();
+            assert!(git.wait().unwrap().success(), "{name}");
+        }
+    }
+}
