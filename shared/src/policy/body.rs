@@ -248,3 +248,188 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
         deserializer.deserialize_str(Names)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    const CHAT: &str = "/v1/chat/completions";
+
+    fn rule(path: &str) -> ParameterRule {
+        ParameterRule { endpoints: vec![CHAT.into()], path: path.into(), ..ParameterRule::default() }
+    }
+
+    fn allow(path: &str, globs: &[&str]) -> ParameterRule {
+        ParameterRule { allow: Some(globs.iter().map(ToString::to_string).collect()), ..rule(path) }
+    }
+
+    fn required(path: &str) -> ParameterRule {
+        ParameterRule { required: true, ..rule(path) }
+    }
+
+    fn check(rules: &[ParameterRule], body: &str) -> Result<(), Violation> {
+        Reader::new(rules, CHAT).unwrap().check(body.as_bytes())
+    }
+
+    /// The path and the problem.
+    fn violated(rules: &[ParameterRule], body: &str) -> Option<String> {
+        match check(rules, body) {
+            Ok(()) => None,
+            Err(Violation::Parameter { path, problem, .. }) => Some(format!("{path} {problem}")),
+            Err(Violation::Invalid(problem)) => Some(problem),
+        }
+    }
+
+    #[test]
+    fn each_rule_is_asked_where_its_path_leads() {
+        let rules = [
+            allow("model", &["gpt-4o*", "o4-mini"]),
+            allow("models[]", &["openai/*"]),
+            ParameterRule { max: Some(4096.0), ..rule("max_tokens") },
+            ParameterRule { forbidden: true, ..rule("tools[].function.strict") },
+            allow("stream_options.include_usage", &["true"]),
+        ];
+        let refused = |body: &str| violated(&rules, body);
+        assert_eq!(refused(r#"{"model":"gpt-4o-mini","models":["openai/a"],"max_tokens":4096}"#), None);
+        assert_eq!(refused("{}"), None);
+        assert_eq!(refused(r#"{"model":null,"max_tokens":null}"#), None);
+        for (body, start) in [
+            (r#"{"model":"o1"}"#, "model must be one of"),
+            (r#"{"mod\u0065l":"o1"}"#, "model must be one of"),
+            (r#"{"model":"gpt-4o\u002dx","models":["openai/a","x"]}"#, "models[] must be one of"),
+            (r#"{"models":[["openai/a"]]}"#, "models[] must be a string"),
+            (r#"{"max_tokens":4096.5}"#, "max_tokens must be a number of at most 4096"),
+            (r#"{"max_tokens":1e400}"#, "The body is not valid JSON"),
+            (r#"{"max_tokens":"1"}"#, "max_tokens must be a number"),
+            (r#"{"tools":[{},{"function":{"strict":false}}]}"#, "tools[].function.strict is not allowed"),
+            (r#"{"stream_options":{"include_usage":false}}"#, "stream_options.include_usage must be one of"),
+        ] {
+            let problem = refused(body).unwrap_or_default();
+            assert!(problem.starts_with(start), "{body}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_required_is_there_and_not_null() {
+        let rules = [required("a.b")];
+        assert_eq!(violated(&rules, r#"{"a":{"b":false}}"#), None);
+        for body in
+            ["{}", "null", "1", "[]", r#"{"a":1}"#, r#"{"a":null}"#, r#"{"a":{}}"#, r#"{"a":{"b":null}}"#]
+        {
+            assert_eq!(violated(&rules, body).as_deref(), Some("a.b is required"), "{body}");
+        }
+    }
+
+    /// Elsewhere they harm nobody.
+    #[test]
+    fn a_name_that_two_readers_take_differently_is_refused_where_a_rule_reads() {
+        let rules = [allow("model", &["*"]), allow("a.b", &["*"])];
+        for body in [
+            r#"{"model":"a","model":"b"}"#,
+            r#"{"model":"a","mod\u0065l":"a"}"#,
+            r#"{"Model":"a"}"#,
+            r#"{"a":{"b":1},"a":{"b":1}}"#,
+            r#"{"a":{"B":1}}"#,
+        ] {
+            assert!(matches!(check(&rules, body), Err(Violation::Invalid(_))), "{body}");
+        }
+        assert_eq!(check(&rules, r#"{"x":1,"x":2,"X":3,"model":"m"}"#), Ok(()));
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_once_a_rule_reads() {
+        let rules = [required("model")];
+        let deep = format!("{{\"x\":{}", "[".repeat(100_000));
+        for body in ["", "\u{feff}{\"model\":1}", "{\"model\":1}x", "{model:1}", "model=1", &deep] {
+            assert!(
+                matches!(check(&rules, body), Err(Violation::Invalid(_))),
+                "{}",
+                &body[..body.len().min(20)]
+            );
+        }
+        let utf16: Vec<u8> = "{\"model\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        assert!(Reader::new(&rules, CHAT).unwrap().check(&utf16).is_err());
+        let elsewhere = Reader::new(&rules, "/v1/embeddings").unwrap();
+        assert!(elsewhere.is_empty() && elsewhere.check(b"no JSON").is_ok());
+    }
+
+    #[test]
+    fn a_damaged_rule_refuses_everything() {
+        assert!(Reader::new(&[required("a..b")], CHAT).is_err());
+    }
+
+    /// The values that a path leads to, by the tree.
+    fn values<'v>(value: &'v Value, steps: &[Step<'_>], found: &mut Vec<&'v Value>) {
+        let Some((step, rest)) = steps.split_first() else { return found.push(value) };
+        match (step, value) {
+            (Step::Member(name), Value::Object(members)) => {
+                members.get(*name).into_iter().for_each(|inner| values(inner, rest, found));
+            }
+            (Step::Each, Value::Array(items)) => items.iter().for_each(|inner| values(inner, rest, found)),
+            _ => {}
+        }
+    }
+
+    fn document() -> impl Strategy<Value = Value> {
+        let name = prop::sample::select(vec!["a", "b", "c"]);
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            prop::sample::select(vec!["x", "xy", "ü", "\\u0061"]).prop_map(Value::from),
+        ];
+        leaf.prop_recursive(5, 40, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                prop::collection::vec((name.clone(), inner), 0..4).prop_map(|members| members
+                    .into_iter()
+                    .map(|(name, value)| (name.to_owned(), value))
+                    .collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn the_reader_finds_what_the_tree_has(
+            document in document(),
+            path in prop::sample::select(vec!["a", "a.b", "a[]", "a[].b", "b.c[].a"]),
+        ) {
+            let rule = allow(path, &["x*", "true"]);
+            let mut found = Vec::new();
+            values(&document, &rule.steps().unwrap(), &mut found);
+            let is_fine = |value: &&Value| match value {
+                Value::Null | Value::Bool(true) => true,
+                Value::String(text) => text.starts_with('x'),
+                _ => false,
+            };
+            let expected = found.iter().all(is_fine);
+            prop_assert_eq!(check(&[rule], &document.to_string()).is_ok(), expected, "{}", document);
+        }
+
+        #[test]
+        fn whatever_comes_it_ends(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            let rules = [allow("a.b", &["*"]), required("c[]")];
+            let is_json = serde_json::from_slice::<Value>(&bytes).is_ok();
+            let outcome = Reader::new(&rules, CHAT).unwrap().check(&bytes);
+            prop_assert!(is_json || outcome.is_err());
+        }
+    }
+
+    #[test]
+    fn numbers_are_judged_as_json_writes_them() {
+        let rules = [allow("n", &["1", "2.5"])];
+        for (number, is_fine) in
+            [("1", true), ("1.0", true), ("2.5", true), ("25e-1", true), ("2", false), ("-1", false)]
+        {
+            assert_eq!(
+                check(&rules, &json!({"n": 0}).to_string().replace('0', number)).is_ok(),
+                is_fine,
+                "{number}"
+            );
+        }
+    }
+}
