@@ -73,6 +73,9 @@ pub(crate) fn project(number: u32) -> Project {
         max_snapshot_age: 86_400,
         stream_usage: StreamUsage::default(),
         capture: None,
+        policy: None,
+        profiles: Vec::new(),
+        routes: Vec::new(),
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),
@@ -94,6 +97,7 @@ pub(crate) fn providers() -> Providers {
             default_headers: BTreeMap::new(),
             allowed_headers: Vec::new(),
             timeouts: Timeouts::default(),
+            policy: None,
         }],
     }
 }

@@ -12,6 +12,7 @@ pub mod key;
 pub mod policy;
 pub mod provider;
 pub mod redaction;
+pub mod route;
 pub mod sealed;
 pub mod signed_call;
 pub mod snapshot;

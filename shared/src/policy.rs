@@ -6,8 +6,90 @@
 
 pub mod body;
 pub mod endpoint;
+pub mod form;
 pub mod glob;
 pub mod parameter;
+pub mod parameters;
+pub mod request;
+mod validate;
 
 pub use endpoint::{EndpointRule, MAX_PATTERN_LEN, PatternError, Verdict, judge, matches};
 pub use parameter::ParameterRule;
+pub use parameters::Parameters;
+pub use request::{Code, Denial, Facts};
+pub use validate::PolicyError;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A limit that is left out limits nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// What may be called, of what the provider allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<EndpointRule>>,
+    /// What a body may hold, and which model a path may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<ParameterRule>,
+    /// From where browsers may call: `https://app.example.com`, with `*` for any
+    /// characters. A request without an `Origin` is no browser's, and passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origins: Option<Vec<String>>,
+    /// Names of headers, in lower case, that a request must have.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub required_headers: Vec<String>,
+    /// Names of headers that go upstream, in lower case, with `*` for any
+    /// characters; those that tell what the body is go always.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_headers: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_body_bytes: Option<u64>,
+    /// From where clients may call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<IpNet>>,
+    /// ISO 3166-1 alpha-2, in upper case.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub countries: Option<Vec<String>>,
+}
+
+/// Whose a policy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Owner {
+    Provider,
+    Project,
+    Token,
+}
+
+/// A policy as it travels. What this version does not understand as one must
+/// not be dropped: it denies, and only what it is the policy of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Carried {
+    Policy(Policy),
+    Unreadable(serde_json::Value),
+}
+
+impl From<Policy> for Carried {
+    fn from(policy: Policy) -> Self {
+        Self::Policy(policy)
+    }
+}
+
+impl Policy {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Provider => "provider",
+            Self::Project => "project",
+            Self::Token => "token",
+        })
+    }
+}

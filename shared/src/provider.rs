@@ -1,6 +1,6 @@
 //! A provider: where its API is, how it takes its key, what may be called.
 
-use crate::policy::EndpointRule;
+use crate::policy::{Carried, EndpointRule};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub enum Api {
 }
 
 /// As the edge needs it. The control plane validates before it publishes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
     pub name: String,
@@ -29,6 +29,8 @@ pub struct Provider {
     /// Of [`crate::header::ACCOUNT_SELECTORS`], those that a client may send.
     pub allowed_headers: Vec<String>,
     pub timeouts: Timeouts,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Carried>,
 }
 
 /// The header in which the provider expects its key.

@@ -90,6 +90,9 @@ impl Crowd {
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
             stream_usage: StreamUsage::default(),
             capture: None,
+            policy: None,
+            profiles: Vec::new(),
+            routes: Vec::new(),
             credentials: (0..self.credentials).map(credential).collect(),
         }
     }

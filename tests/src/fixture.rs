@@ -48,6 +48,7 @@ pub fn provider(name: &str, api: Api, header: &str, prefix: &str, base_url: &str
         default_headers: [].into(),
         allowed_headers: Vec::new(),
         timeouts: Timeouts::default(),
+        policy: None,
     }
 }
 
@@ -87,6 +88,9 @@ pub fn project(number: u32, providers: &Providers) -> Project {
         max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
         stream_usage: StreamUsage::default(),
         capture: None,
+        policy: None,
+        profiles: Vec::new(),
+        routes: Vec::new(),
         credentials: credentials.collect(),
     }
 }

@@ -190,6 +190,7 @@ impl NewProvider {
             default_headers: self.default_headers,
             allowed_headers: self.allowed_headers,
             timeouts: self.timeouts.map_or_else(provider::Timeouts::default, Into::into),
+            policy: None,
         }
     }
 }

@@ -161,6 +161,7 @@ impl From<Template> for Provider {
             default_headers: BTreeMap::new(),
             allowed_headers: Vec::new(),
             timeouts: Timeouts::default(),
+            policy: None,
         }
     }
 }

@@ -252,6 +252,9 @@ mod tests {
             max_snapshot_age: 1,
             stream_usage: StreamUsage::default(),
             capture: None,
+            policy: None,
+            profiles: Vec::new(),
+            routes: Vec::new(),
             credentials: vec![credential; credentials],
         }
     }

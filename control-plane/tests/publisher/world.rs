@@ -162,6 +162,7 @@ impl<D: Copied> World<D> {
             default_headers: [].into(),
             allowed_headers: vec![],
             timeouts: Timeouts::default(),
+            policy: None,
         };
         let mut tx = self.store.write().await.unwrap();
         query("insert into providers (name, definition, is_built_in, created_at, updated_at) values ('openai', $1, true, 0, 0)")

@@ -5,18 +5,20 @@
 //! one that only differs in the case of its letters, because some providers do
 //! not mind it.
 
-use super::parameter::{ParameterRule, Scalar, Step};
+use super::parameter::{Scalar, Step};
+use super::parameters::Ruled;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
+use std::io;
 
 /// Why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Violation {
     /// It is no JSON, or has a name twice.
     Invalid(String),
-    /// What it holds at this path is not as this rule, of those given, wants it.
-    Parameter { rule: usize, path: String, problem: String },
+    /// What it holds is not as this rule, of those given, wants it.
+    Parameter { rule: usize, problem: String },
 }
 
 /// What is asked of a value and of what it contains, and of which rules.
@@ -27,44 +29,50 @@ struct Node<'a> {
     each: Option<Box<Node<'a>>>,
 }
 
-/// Those of some rules that apply to an endpoint, made ready.
+/// Rules, made ready to read bodies by.
 #[derive(Debug)]
 pub struct Reader<'a> {
-    rules: &'a [ParameterRule],
+    rules: &'a [Ruled<'a>],
     root: Node<'a>,
-    is_empty: bool,
 }
 
 impl<'a> Reader<'a> {
     /// A rule that is none refuses everything: what arrived damaged must not allow more.
-    pub fn new(rules: &'a [ParameterRule], endpoint: &str) -> Result<Self, Violation> {
-        let (mut root, mut is_empty) = (Node::default(), true);
-        for (number, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.applies(endpoint)) {
-            let steps = rule.steps().ok_or_else(|| rule.violation(number, "cannot be judged"))?;
+    pub fn new(rules: &'a [Ruled<'a>]) -> Result<Self, Violation> {
+        let mut root = Node::default();
+        for (number, ruled) in rules.iter().enumerate() {
+            let steps = ruled.rule.steps().ok_or_else(|| violation(number, "cannot be judged"))?;
             root.at(&steps).rules.push(number);
-            is_empty = false;
         }
-        Ok(Self { rules, root, is_empty })
-    }
-
-    /// Whether the body need not be read.
-    pub fn is_empty(&self) -> bool {
-        self.is_empty
+        Ok(Self { rules, root })
     }
 
     pub fn check(&self, body: &[u8]) -> Result<(), Violation> {
-        if self.is_empty {
-            return Ok(());
-        }
+        self.judge(serde_json::Deserializer::from_slice(body))
+    }
+
+    /// The same for a body that is not all in memory, more slowly.
+    pub fn check_read(&self, body: impl io::Read) -> Result<(), Violation> {
+        self.judge(serde_json::Deserializer::from_reader(body))
+    }
+
+    fn judge<'de, R: serde_json::de::Read<'de>>(
+        &self,
+        mut body: serde_json::Deserializer<R>,
+    ) -> Result<(), Violation> {
         let mut violation = None;
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
         let visit = Visit { rules: self.rules, node: &self.root, violation: &mut violation };
-        let read = visit.deserialize(&mut deserializer).and_then(|_| deserializer.end());
+        let read = visit.deserialize(&mut body).and_then(|_| body.end());
         match (violation, read) {
             (Some(violation), _) => Err(violation),
-            (None, Err(error)) => Err(Violation::Invalid(format!("The body is not valid JSON: {error}."))),
+            (None, Err(error)) => Err(Violation::Invalid(format!("The body is not valid JSON: {error}"))),
             (None, Ok(())) => Ok(()),
         }
+    }
+
+    /// The first rule that cannot do without a body.
+    pub fn required(&self) -> Option<usize> {
+        self.root.required(self.rules)
     }
 }
 
@@ -86,16 +94,14 @@ impl<'a> Node<'a> {
     }
 
     /// The first rule that cannot do without this value, or what it contains.
-    fn required(&self, rules: &[ParameterRule]) -> Option<usize> {
-        let own = self.rules.iter().copied().find(|rule| rules[*rule].required);
+    fn required(&self, rules: &[Ruled<'_>]) -> Option<usize> {
+        let own = self.rules.iter().copied().find(|rule| rules[*rule].is_required);
         own.or_else(|| self.members.iter().find_map(|(_, node)| node.required(rules)))
     }
 }
 
-impl ParameterRule {
-    fn violation(&self, rule: usize, problem: impl Into<String>) -> Violation {
-        Violation::Parameter { rule, path: self.path.clone(), problem: problem.into() }
-    }
+pub(super) fn violation(rule: usize, problem: impl Into<String>) -> Violation {
+    Violation::Parameter { rule, problem: problem.into() }
 }
 
 /// Whether a value was there: null is none.
@@ -103,7 +109,7 @@ type IsThere = bool;
 
 /// Reads one value.
 struct Visit<'r, 'a> {
-    rules: &'r [ParameterRule],
+    rules: &'r [Ruled<'r>],
     node: &'r Node<'a>,
     violation: &'r mut Option<Violation>,
 }
@@ -120,8 +126,8 @@ impl Visit<'_, '_> {
 
     fn judge<E: serde::de::Error>(&mut self, value: Scalar<'_>) -> Result<IsThere, E> {
         for rule in &self.node.rules {
-            if let Err(problem) = self.rules[*rule].check(value) {
-                return Err(self.refuse(self.rules[*rule].violation(*rule, problem)));
+            if let Err(problem) = self.rules[*rule].rule.check(value) {
+                return Err(self.refuse(violation(*rule, problem)));
             }
         }
         Ok(true)
@@ -138,7 +144,7 @@ impl Visit<'_, '_> {
 
     fn check_missing<E: serde::de::Error>(&mut self, rule: Option<usize>) -> Result<(), E> {
         match rule {
-            Some(rule) => Err(self.refuse(self.rules[rule].violation(rule, "is required"))),
+            Some(rule) => Err(self.refuse(violation(rule, "is required"))),
             None => Ok(()),
         }
     }
@@ -208,11 +214,11 @@ impl<'de> Visitor<'de> for Visit<'_, '_> {
             };
             let (member, inner) = &node.members[at];
             if *member != name {
-                let text = format!("The body has the name \"{name}\", which some take for \"{member}\".");
+                let text = format!("The body has the name \"{name}\", which some take for \"{member}\"");
                 return Err(self.refuse(Violation::Invalid(text)));
             }
             if seen[at].is_some() {
-                let text = format!("The body has the name \"{member}\" twice.");
+                let text = format!("The body has the name \"{member}\" twice");
                 return Err(self.refuse(Violation::Invalid(text)));
             }
             seen[at] = Some(map.next_value_seed(self.inner(inner))?);
@@ -252,13 +258,12 @@ impl<'de> serde::Deserialize<'de> for Name<'de> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::{Owner, ParameterRule};
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
-    const CHAT: &str = "/v1/chat/completions";
-
     fn rule(path: &str) -> ParameterRule {
-        ParameterRule { endpoints: vec![CHAT.into()], path: path.into(), ..ParameterRule::default() }
+        ParameterRule { endpoints: vec!["/**".into()], path: path.into(), ..ParameterRule::default() }
     }
 
     fn allow(path: &str, globs: &[&str]) -> ParameterRule {
@@ -270,14 +275,22 @@ mod tests {
     }
 
     fn check(rules: &[ParameterRule], body: &str) -> Result<(), Violation> {
-        Reader::new(rules, CHAT).unwrap().check(body.as_bytes())
+        check_bytes(rules, body.as_bytes())
+    }
+
+    fn check_bytes(rules: &[ParameterRule], body: &[u8]) -> Result<(), Violation> {
+        let rules: Vec<Ruled<'_>> = rules.iter().map(|rule| Ruled::new(Owner::Project, 0, rule)).collect();
+        let reader = Reader::new(&rules)?;
+        let outcome = reader.check(body);
+        assert_eq!(reader.check_read(body).is_ok(), outcome.is_ok());
+        outcome
     }
 
     /// The path and the problem.
     fn violated(rules: &[ParameterRule], body: &str) -> Option<String> {
         match check(rules, body) {
             Ok(()) => None,
-            Err(Violation::Parameter { path, problem, .. }) => Some(format!("{path} {problem}")),
+            Err(Violation::Parameter { rule, problem }) => Some(format!("{} {problem}", rules[rule].path)),
             Err(Violation::Invalid(problem)) => Some(problem),
         }
     }
@@ -350,14 +363,12 @@ mod tests {
             );
         }
         let utf16: Vec<u8> = "{\"model\":1}".encode_utf16().flat_map(u16::to_le_bytes).collect();
-        assert!(Reader::new(&rules, CHAT).unwrap().check(&utf16).is_err());
-        let elsewhere = Reader::new(&rules, "/v1/embeddings").unwrap();
-        assert!(elsewhere.is_empty() && elsewhere.check(b"no JSON").is_ok());
+        assert!(check_bytes(&rules, &utf16).is_err());
     }
 
     #[test]
     fn a_damaged_rule_refuses_everything() {
-        assert!(Reader::new(&[required("a..b")], CHAT).is_err());
+        assert!(check(&[required("a..b")], "{}").is_err());
     }
 
     /// The values that a path leads to, by the tree.
@@ -414,7 +425,7 @@ mod tests {
         fn whatever_comes_it_ends(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let rules = [allow("a.b", &["*"]), required("c[]")];
             let is_json = serde_json::from_slice::<Value>(&bytes).is_ok();
-            let outcome = Reader::new(&rules, CHAT).unwrap().check(&bytes);
+            let outcome = check_bytes(&rules, &bytes);
             prop_assert!(is_json || outcome.is_err());
         }
     }

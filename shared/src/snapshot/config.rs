@@ -1,9 +1,11 @@
 //! Projects and providers, as JSON: rarely loaded, often looked at, and what
 //! an older edge does not know in them it must refuse rather than ignore.
 
-use super::record::ProjectNumber;
+use super::record::{ProfileNumber, ProjectNumber};
 use crate::id::UnixMs;
+use crate::policy::Carried;
 use crate::provider::Provider;
+use crate::route::Route;
 use crate::sealed::Sealed;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use thiserror::Error;
@@ -46,7 +48,7 @@ pub struct Capture {
     pub redact: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Project {
     pub number: ProjectNumber,
@@ -64,8 +66,34 @@ pub struct Project {
     /// `None` = off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<Capture>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Carried>,
+    /// What tokens have of their own, by number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub profiles: Vec<Profile>,
+    /// The first that matches counts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<CarriedRoute>,
     /// The active ones only.
     pub credentials: Vec<Credential>,
+}
+
+/// A route as it travels. One that this version does not understand may match
+/// any model: then it is not known where a request should go.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum CarriedRoute {
+    Route(Route),
+    Unreadable(serde_json::Value),
+}
+
+/// A policy that many tokens of a project may share.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Within the project; 0 is none's.
+    pub number: ProfileNumber,
+    pub policy: Carried,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,13 +109,13 @@ pub struct Credential {
 }
 
 /// Projects sorted by number, as one immutable object.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProjectSlice {
     pub projects: Vec<Project>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Providers {
     pub providers: Vec<Provider>,
@@ -148,7 +176,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ConfigError> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::policy::EndpointRule;
+    use crate::policy::{EndpointRule, Policy};
     use crate::provider::{Api, Auth, Timeouts};
 
     pub(crate) fn project(number: ProjectNumber) -> Project {
@@ -162,6 +190,9 @@ pub(crate) mod tests {
             max_snapshot_age: DEFAULT_MAX_SNAPSHOT_AGE,
             stream_usage: StreamUsage::AskAndStrip,
             capture: Some(Capture { redact: vec!["[0-9]{16}".into()] }),
+            policy: None,
+            profiles: Vec::new(),
+            routes: Vec::new(),
             credentials: vec![Credential {
                 id: Uuid::from_bytes([8; 16]),
                 provider: "openai".into(),
@@ -186,6 +217,7 @@ pub(crate) mod tests {
                 default_headers: [("x-from".to_owned(), "latchkey".to_owned())].into(),
                 allowed_headers: vec!["openai-project".into()],
                 timeouts: Timeouts::default(),
+                policy: None,
             }],
         }
     }
@@ -210,12 +242,23 @@ pub(crate) mod tests {
         assert!(slice.find(4).is_none());
     }
 
+    #[test]
+    fn a_policy_that_is_not_understood_spoils_nothing_else() {
+        let policy = Some(Policy { max_body_bytes: Some(7), ..Policy::default() }.into());
+        let project = Project { policy, ..project(1) };
+        let text = String::from_utf8(encode(&project).unwrap()).unwrap();
+        assert_eq!(decode::<Project>(text.as_bytes()).unwrap(), project);
+        let text = text.replace("max_body_bytes", "max_body_kilobytes");
+        let damaged = decode::<Project>(text.as_bytes()).unwrap();
+        assert!(matches!(damaged.policy, Some(Carried::Unreadable(_))));
+    }
+
     /// A rule that this edge would not enforce must not be dropped silently.
     #[test]
     fn unknown_fields_and_versions_are_refused() {
         let text = String::from_utf8(encode(&project(1)).unwrap()).unwrap();
         assert!(decode::<Project>(text.as_bytes()).is_ok());
-        assert!(decode::<Project>(text.replace("\"number\"", "\"policy\":1,\"number\"").as_bytes()).is_err());
+        assert!(decode::<Project>(text.replace("\"number\"", "\"limits\":1,\"number\"").as_bytes()).is_err());
         assert!(decode::<Project>(text.replace("\"version\":1", "\"version\":2").as_bytes()).is_err());
     }
 }

@@ -13,7 +13,7 @@ use thiserror::Error;
 /// How old a token, in milliseconds, may be to be looked for as fresh.
 pub const MAX_AGE_MS: UnixMs = 3 * 60 * 1000;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Fresh {
     pub deployment_id: String,
     pub record: TokenRecord,

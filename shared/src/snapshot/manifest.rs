@@ -17,7 +17,7 @@ use uuid::Uuid;
 pub const MAX_DELTA_RECORDS: usize = 2_000;
 pub const MAX_DELTA_LEN: usize = 256 * 1024;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
     pub deployment_id: String,
     /// Grows with every publication, and is never below Unix milliseconds.
@@ -40,7 +40,7 @@ pub struct Base {
 }
 
 /// What changed since the base was compiled; it outranks the base.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Delta {
     /// Created and revoked tokens.
     pub tokens: Shard,

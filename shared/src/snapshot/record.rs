@@ -22,6 +22,8 @@ const REVOKED: u32 = 1;
 
 /// The number of a project within its deployment.
 pub type ProjectNumber = u32;
+/// The number of a profile within its project.
+pub type ProfileNumber = u32;
 
 /// Without its reserved end, which says nothing yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +57,11 @@ impl TokenRecord {
         Self(bytes)
     }
 
+    pub fn with_profile(mut self, profile: Option<ProfileNumber>) -> Self {
+        self.0[44..48].copy_from_slice(&profile.unwrap_or_default().to_le_bytes());
+        self
+    }
+
     pub(crate) fn from_bytes(bytes: &[u8; RECORD_LEN]) -> Self {
         let mut meaning = [0; MEANING_LEN];
         meaning.copy_from_slice(&bytes[..MEANING_LEN]);
@@ -78,6 +85,10 @@ impl TokenRecord {
 
     pub fn project(&self) -> ProjectNumber {
         u32::from_le_bytes(self.array(40))
+    }
+
+    pub fn profile(&self) -> Option<ProfileNumber> {
+        Some(u32::from_le_bytes(self.array(44))).filter(|&number| number != 0)
     }
 
     pub fn is_revoked(&self) -> bool {

@@ -331,6 +331,9 @@ fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Ve
             max_snapshot_age: from_db(row.max_snapshot_age),
             stream_usage: stream_usage(&row.stream_usage),
             // One that is not understood keeps nothing.
+            policy: None,
+            profiles: Vec::new(),
+            routes: Vec::new(),
             capture: row.capture.and_then(|text| serde_json::from_str(&text).ok()),
             credentials: of_project.remove(&row.id).unwrap_or_default(),
         })

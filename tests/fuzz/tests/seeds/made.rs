@@ -160,6 +160,9 @@ fn project(number: u32) -> Project {
         max_snapshot_age: 60,
         stream_usage: StreamUsage::default(),
         capture: None,
+        policy: None,
+        profiles: Vec::new(),
+        routes: Vec::new(),
         credentials: vec![Credential {
             id: credential_id,
             provider: "openai".into(),
@@ -192,6 +195,7 @@ fn provider(name: &str, api: Api, paths: &[&str]) -> Provider {
         default_headers: [("x-team".to_owned(), "a \"quoted\" \u{e9}".to_owned())].into(),
         allowed_headers: vec!["openai-project".into()],
         timeouts: Timeouts::default(),
+        policy: None,
     }
 }
 
