@@ -17,6 +17,8 @@ use uuid::Uuid;
 pub struct Caller {
     token_id: Uuid,
     project: Rc<LiveProject>,
+    /// Of the token's own policy, into the project's profiles.
+    profile: Option<usize>,
 }
 
 impl Caller {
@@ -26,6 +28,10 @@ impl Caller {
 
     pub fn project(&self) -> &Rc<LiveProject> {
         &self.project
+    }
+
+    pub fn profile(&self) -> Option<usize> {
+        self.profile
     }
 }
 
@@ -41,7 +47,8 @@ pub fn authenticate(
         .map_err(|error| Refusal::new(Code::MalformedToken, format!("The token is not valid: {error}.")))?;
     let (record, project) = look_up(&token, snapshot, fresh, now)?;
     record.check(&token, project.tokens_valid_from, now).map_err(refuse)?;
-    Ok(Caller { token_id: token.id(), project })
+    let profile = record.profile().map(|number| project.find_profile(number).ok_or_else(incomplete));
+    Ok(Caller { token_id: token.id(), profile: profile.transpose()?, project })
 }
 
 fn look_up(
@@ -54,20 +61,23 @@ fn look_up(
         let record = found.record;
         snapshot.remember(&found, token);
         // A snapshot with a token has its project; one without is not whole.
-        let project = snapshot.project(record.project())?.ok_or_else(|| {
-            Refusal::new(
-                Code::SnapshotUnavailable,
-                "The gateway's configuration is incomplete. Try again shortly.",
-            )
-        })?;
+        let project = snapshot.project(record.project())?.ok_or_else(incomplete)?;
         return Ok((record, project));
     }
     let created =
         fresh.find(token, snapshot.created_at(), now)?.ok_or_else(|| refuse(Invalid::WrongSecret))?;
     // After a restore another project may have the number, in either of the two.
     let project = snapshot.project(created.record.project())?;
-    let project = project.filter(|project| project.id == created.project.id);
+    // And the one that the snapshot has may not know of the token's policy yet.
+    let knows = |project: &Rc<LiveProject>| {
+        created.record.profile().is_none_or(|number| project.find_profile(number).is_some())
+    };
+    let project = project.filter(|project| project.id == created.project.id && knows(project));
     Ok((created.record, project.unwrap_or_else(|| created.project.clone())))
+}
+
+fn incomplete() -> Refusal {
+    Refusal::new(Code::SnapshotUnavailable, "The gateway's configuration is incomplete. Try again shortly.")
 }
 
 fn refuse(reason: Invalid) -> Refusal {

@@ -3,26 +3,23 @@
 use crate::authenticate::Caller;
 use crate::event::Trace;
 use crate::head::Head;
+use crate::policies::Policies;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Halt, Snapshot};
 use crate::target::{ProviderName, Target};
 use shared::id::UnixMs;
 use shared::policy::{self, Verdict};
 use shared::provider::Provider;
-use shared::snapshot::config::{OnStale, Providers};
-use std::rc::Rc;
-
-/// Largest request body: what Cloudflare itself takes on most plans.
-pub const MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
+use shared::snapshot::config::OnStale;
 
 /// Proof that a caller may send this request to this provider.
 #[derive(Debug)]
 pub struct Permit<'a> {
     caller: Caller,
     target: Target<'a>,
-    providers: Rc<Providers>,
-    /// Into `providers`.
-    provider: usize,
+    policies: Policies,
+    /// A rule must read the body.
+    is_judged: bool,
 }
 
 impl<'a> Permit<'a> {
@@ -35,7 +32,15 @@ impl<'a> Permit<'a> {
     }
 
     pub fn provider(&self) -> &Provider {
-        &self.providers.providers[self.provider]
+        self.policies.provider()
+    }
+
+    pub fn policies(&self) -> &Policies {
+        &self.policies
+    }
+
+    pub fn is_judged(&self) -> bool {
+        self.is_judged
     }
 }
 
@@ -62,8 +67,14 @@ pub fn authorize<'a>(
         })?;
     trace.provider(name);
     check_endpoint(&providers.providers[provider], head.method, target.path)?;
-    check_body(head)?;
-    Ok(Permit { caller, target, providers, provider })
+    let policies = Policies::new(providers, provider, caller.project().clone(), caller.profile());
+    let is_judged = policies.check_head(head, target.path).map_err(Refusal::from)?;
+    let limit = policies.body_limit(is_judged);
+    // A body whose length is not declared is counted as it passes.
+    if head.content_length().is_some_and(|length| length > limit.bytes) {
+        return Err(limit.refusal().into());
+    }
+    Ok(Permit { caller, target, policies, is_judged })
 }
 
 fn check_project(snapshot: &Snapshot, caller: &Caller, now: UnixMs) -> Result<(), Refusal> {
@@ -85,29 +96,16 @@ fn check_endpoint(provider: &Provider, method: &str, path: &str) -> Result<(), R
     match policy::judge(&provider.allowed_endpoints, method, path) {
         Verdict::Allowed => Ok(()),
         Verdict::EndpointNotAllowed => Err(Refusal::new(
-            Code::EndpointNotAllowed,
+            Code::Denied(policy::Code::EndpointNotAllowed),
             format!("The endpoint {path} is not allowed for provider {}.", provider.name),
         )),
         Verdict::MethodNotAllowed(methods) => {
             let allow = methods.join(", ");
             let message = format!("The method {method} is not allowed here; allowed: {allow}.");
-            Err(Refusal { allow: Some(allow), ..Refusal::new(Code::MethodNotAllowed, message) })
+            Err(Refusal {
+                allow: Some(allow),
+                ..Refusal::new(Code::Denied(policy::Code::MethodNotAllowed), message)
+            })
         }
     }
-}
-
-/// A body whose length is not declared is counted as it passes.
-fn check_body(head: &Head<'_>) -> Result<(), Refusal> {
-    if head.content_length().is_some_and(|length| length > MAX_BODY_BYTES) {
-        Err(body_too_large())
-    } else {
-        Ok(())
-    }
-}
-
-pub fn body_too_large() -> Refusal {
-    Refusal::new(
-        Code::BodyTooLarge,
-        format!("The request body is larger than {} MB.", MAX_BODY_BYTES / (1024 * 1024)),
-    )
 }

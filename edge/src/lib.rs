@@ -5,6 +5,7 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod capture;
+pub mod cors;
 pub mod credential;
 pub mod delivery;
 pub mod event;
@@ -16,6 +17,7 @@ pub mod load;
 pub mod observe;
 pub mod outbox;
 pub mod pipeline;
+pub mod policies;
 pub mod refusal;
 pub mod route;
 pub mod snapshot;

@@ -2,6 +2,7 @@
 //! mapping from a code to a status and to each API's own error shape.
 
 use serde_json::{Value, json};
+use shared::policy::{self, Denial};
 use shared::provider::Api;
 use std::borrow::Cow;
 
@@ -16,11 +17,10 @@ pub enum Code {
     KeyInQuery,
     ProjectInactive,
     UnknownProvider,
-    EndpointNotAllowed,
-    MethodNotAllowed,
+    /// What the caller may not do.
+    Denied(policy::Code),
     UpgradeNotSupported,
     InvalidPath,
-    BodyTooLarge,
     SnapshotUnavailable,
     UpstreamUnavailable,
     UpstreamError,
@@ -34,17 +34,26 @@ pub struct Refusal {
     pub message: Cow<'static, str>,
     /// The methods that are allowed, for 405.
     pub allow: Option<String>,
+    /// The parameter that it is about.
+    pub param: Option<String>,
+}
+
+impl From<Denial> for Refusal {
+    fn from(denial: Denial) -> Self {
+        let Denial { code, owner: _, rule: _, message, allow, param } = denial;
+        Self { code: Code::Denied(code), message: message.into(), allow, param }
+    }
 }
 
 impl Refusal {
     pub fn new(code: Code, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { code, message: message.into(), allow: None }
+        Self { code, message: message.into(), allow: None, param: None }
     }
 
     /// Seconds after which another try may succeed.
     pub fn retry_after(&self) -> Option<u32> {
         match self.code {
-            Code::SnapshotUnavailable => Some(5),
+            Code::SnapshotUnavailable | Code::Denied(policy::Code::SnapshotUnavailable) => Some(5),
             Code::UpstreamUnavailable => Some(30),
             _ => None,
         }
@@ -58,7 +67,7 @@ impl Refusal {
             Api::OpenAi => json!({"error": {
                 "message": message,
                 "type": openai_type(status),
-                "param": null,
+                "param": self.param,
                 "code": self.code.as_str(),
             }}),
             Api::Anthropic => json!({"type": "error", "error": {
@@ -87,11 +96,9 @@ impl Code {
             Self::KeyInQuery => "key_in_query",
             Self::ProjectInactive => "project_inactive",
             Self::UnknownProvider => "unknown_provider",
-            Self::EndpointNotAllowed => "endpoint_not_allowed",
-            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Denied(code) => code.as_str(),
             Self::UpgradeNotSupported => "upgrade_not_supported",
             Self::InvalidPath => "invalid_path",
-            Self::BodyTooLarge => "body_too_large",
             Self::SnapshotUnavailable => "snapshot_unavailable",
             Self::UpstreamUnavailable => "upstream_unavailable",
             Self::UpstreamError => "upstream_error",
@@ -107,10 +114,9 @@ impl Code {
             | Self::InvalidToken
             | Self::TokenExpired
             | Self::TokenRevoked => 401,
-            Self::ProjectInactive | Self::EndpointNotAllowed => 403,
+            Self::Denied(code) => code.status(),
+            Self::ProjectInactive => 403,
             Self::UnknownProvider => 404,
-            Self::MethodNotAllowed => 405,
-            Self::BodyTooLarge => 413,
             Self::UpgradeNotSupported => 501,
             Self::UpstreamError => 502,
             Self::SnapshotUnavailable | Self::UpstreamUnavailable => 503,

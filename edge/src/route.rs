@@ -2,7 +2,9 @@
 
 use crate::authorize::Permit;
 use crate::capture;
+use crate::cors;
 use crate::head::Head;
+use crate::policies::{BodyLimit, Policies};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::project::LiveProject;
 use shared::header;
@@ -18,8 +20,13 @@ use zeroize::Zeroizing;
 
 const JSON: &str = "application/json";
 
-/// Longest request body that is read before it goes upstream.
+/// Longest request body that is read for its event, before it goes upstream.
 const MAX_BODY_READ: u64 = 4 * 1024 * 1024;
+
+/// Whether a body of so many bytes may be in Rust's memory as a whole.
+pub fn is_small(length: u64) -> bool {
+    length <= MAX_BODY_READ
+}
 
 /// A request as it goes upstream. Header lists are in the form in which they
 /// cross to JavaScript: lines.
@@ -47,12 +54,30 @@ pub struct Plan {
     pub is_captured: bool,
     /// As declared; a body of undeclared length is counted as it passes.
     pub body_length: Option<u64>,
+    pub body_limit: BodyLimit,
+    /// What must read the body before it goes upstream.
+    pub judge: Option<Judge>,
+    /// Headers of the answer, as lines, that let a page read it.
+    pub cors: String,
+}
+
+/// Policies with rules on the body.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    pub policies: Policies,
+    pub content_type: Option<String>,
 }
 
 impl Plan {
-    /// Whether the body is read before it goes upstream: it is of a known, small length.
+    /// Whether the body is read before it goes upstream: a rule must read it, or
+    /// it is of a known, small length.
     pub fn is_body_read(&self) -> bool {
-        (self.is_json || self.is_captured) && self.body_length.is_some_and(|length| length <= MAX_BODY_READ)
+        self.judge.is_some() || (self.is_observed() && self.body_length.is_some_and(is_small))
+    }
+
+    /// Whether what it holds is of interest beyond what is allowed.
+    pub fn is_observed(&self) -> bool {
+        self.is_json || self.is_captured
     }
 }
 
@@ -78,6 +103,7 @@ pub fn plan(
         push_line(&mut set, name);
         push_line(&mut set, value);
     }
+    let limits_headers = permit.policies().limits_headers();
     let is_json = is_json(head);
     let redactor = project.redactor();
     if is_json || redactor.is_some() {
@@ -90,7 +116,9 @@ pub fn plan(
     set.push_str(&key);
     Ok(Plan {
         url: [&provider.base_url, target.path, &target.query].concat(),
-        withheld: withheld(head, &provider.allowed_headers),
+        withheld: withheld(head, &provider.allowed_headers, |name| {
+            !limits_headers || permit.policies().forwards(name)
+        }),
         set,
         answer_withheld: answer_withheld(&provider.allowed_headers),
         timeouts: provider.timeouts,
@@ -103,6 +131,12 @@ pub fn plan(
         is_captured: redactor.is_some() && has_text(head),
         redactor,
         body_length: head.content_length(),
+        body_limit: permit.policies().body_limit(permit.is_judged()),
+        judge: permit.is_judged().then(|| Judge {
+            policies: permit.policies().clone(),
+            content_type: head.header("content-type").map(str::to_owned),
+        }),
+        cors: if permit.policies().names_origins() { cors::allow(head) } else { String::new() },
     })
 }
 
@@ -160,11 +194,13 @@ fn choose(candidates: &[(u32, u32)], chance: u32) -> Option<usize> {
     None
 }
 
-fn withheld(head: &Head<'_>, allowed: &[String]) -> String {
+/// `forwards` tells of each other header whether it goes upstream.
+fn withheld(head: &Head<'_>, allowed: &[String], forwards: impl Fn(&str) -> bool) -> String {
     let mut names = String::new();
     for (name, value) in head.headers() {
         if is_withheld(name)
             || (header::ACCOUNT_SELECTORS.contains(&name) && !allowed.iter().any(|a| a == name))
+            || !forwards(name)
         {
             push_line(&mut names, name);
         }
@@ -179,10 +215,12 @@ fn withheld(head: &Head<'_>, allowed: &[String]) -> String {
     names
 }
 
-/// Hop-by-hop, cookies and accounts of the provider's, and what would speak for us.
+/// Hop-by-hop, cookies and accounts of the provider's, and what would speak for us:
+/// which pages may read an answer is a policy's to say.
 const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy-connection\ntrailer\n\
     transfer-encoding\nupgrade\nset-cookie\nset-cookie2\nauthorization\nx-api-key\napi-key\nx-goog-api-key\n\
-    x-latchkey-error\nalt-svc\nopenai-organization\nopenai-project";
+    x-latchkey-error\nalt-svc\nopenai-organization\nopenai-project\n\
+    access-control-allow-origin\naccess-control-allow-credentials";
 
 fn answer_withheld(allowed: &[String]) -> Cow<'static, str> {
     if allowed.is_empty() {
@@ -204,8 +242,11 @@ fn is_withheld(name: &str) -> bool {
                 || header::METHOD_OVERRIDES.contains(&name)
         }
         Some(b'f') => name == "forwarded",
+        // A provider is not called by a page, but by us.
+        Some(b'o') => name == "origin",
+        Some(b'r') => name == "referer",
         Some(b't') => name == "true-client-ip" || header::HOP_BY_HOP.contains(&name),
-        Some(b'a') => header::CREDENTIALS.contains(&name),
+        Some(b'a') => header::CREDENTIALS.contains(&name) || name.starts_with("access-control-"),
         Some(b'k' | b'p' | b'u') => header::HOP_BY_HOP.contains(&name),
         _ => false,
     }
@@ -228,7 +269,7 @@ mod tests {
         let lines: String = headers.iter().flat_map(|(name, value)| [*name, "\n", *value, "\n"]).collect();
         let text = format!("GET\nhttp://edge/\n{lines}");
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        let names = withheld(&Head::parse(&text).unwrap(), &allowed);
+        let names = withheld(&Head::parse(&text).unwrap(), &allowed, |_| true);
         names.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
@@ -247,6 +288,7 @@ mod tests {
                 "x-forwarded-x",
                 "forwarded",
             ])
+            .chain(["origin", "referer", "access-control-request-method"])
             .chain(["x-real-ip", "true-client-ip", "x-latchkey-anything", "cdn-loop"])
             .collect();
         let headers: Vec<(&str, &str)> = all.iter().map(|&name| (name, "v")).collect();

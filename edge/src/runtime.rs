@@ -9,8 +9,10 @@ mod forward;
 mod glue;
 mod isolate;
 mod random;
+mod reading;
 mod source;
 
+use crate::cors;
 use crate::event::{Draft, Trace};
 use crate::head::Head;
 use crate::health;
@@ -24,6 +26,7 @@ use futures_channel::oneshot;
 use futures_util::FutureExt;
 use shared::header;
 use shared::id::{self, UnixMs};
+use shared::policy;
 use shared::provider::Api;
 use source::Kv;
 use std::fmt::{Display, Write};
@@ -68,6 +71,10 @@ async fn answer(request: Request, env: Env, context: Context) -> JsValue {
     if health::is_asked(&head) {
         return health(isolate, &head, now).into();
     }
+    if let Some(allowed) = cors::preflight(&head) {
+        // Nothing is decided, and nothing goes upstream: there is no event of it.
+        return preflight(isolate, &allowed, now).into();
+    }
     respond(isolate, &source, &request, &head, now, begun).await
 }
 
@@ -91,10 +98,17 @@ async fn respond(
     let decided = to_its_end(&source.context, decision).await;
     draft.trace(trace);
     match decided {
-        Ok(plan) => forward::forward(source, request, &plan, &own_headers, draft).into(),
+        Ok(plan) => {
+            let own_headers = own_headers + &plan.cors;
+            forward::forward(source, request, plan, &own_headers, draft).into()
+        }
         Err(refusal) => {
             events::refused(source, draft, &refusal);
-            refuse(&refusal, api_of(head, snapshot), &own_headers).into()
+            // A page may read why, unless it is from where none may call.
+            let is_shown = refusal.code != Code::Denied(policy::Code::OriginNotAllowed);
+            let cors =
+                if is_shown && head.header("origin").is_some() { cors::allow(head) } else { String::new() };
+            refuse(&refusal, api_of(head, snapshot), &(own_headers + &cors)).into()
         }
     }
 }
@@ -162,6 +176,12 @@ fn health(isolate: &Isolate, head: &Head<'_>, now: UnixMs) -> Response {
     push(&mut lines, "content-type", &"application/json");
     push(&mut lines, "cache-control", &"no-store");
     glue::exchange::answer(status, &lines, &body.to_string())
+}
+
+fn preflight(isolate: &Isolate, allowed: &str, now: UnixMs) -> Response {
+    let snapshot = isolate.holder.borrow().current();
+    let lines = own_headers(new_id(now), snapshot.as_deref(), now) + allowed;
+    glue::exchange::answer(204, &lines, "")
 }
 
 /// What this isolate takes of Wasm memory, in bytes. It never shrinks.

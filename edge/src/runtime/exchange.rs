@@ -3,20 +3,25 @@
 
 use super::glue::exchange as glue;
 use super::isolate::{self, Host};
+use super::reading::Reading;
 use super::{events, forward, now};
 use crate::capture::Capture;
 use crate::event::{Draft, Passed};
 use crate::observe::strip::Strip;
 use crate::observe::{End, Observer, request};
+use crate::policies::BodyLimit;
 use crate::refusal::Refusal;
-use crate::route::Plan;
+use crate::route::{self, Judge, Plan};
 use js_sys::{Array, Uint8Array};
 use shared::event::{Attempt, Event, Outcome};
 use shared::id::UnixMs;
+use shared::policy::Denial;
+use shared::policy::parameters::Body;
 use shared::provider::Api;
 use shared::snapshot::config::StreamUsage;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::io::BufReader;
 use std::rc::Rc;
 use uuid::Uuid;
 use wasm_bindgen::prelude::{Closure, JsValue};
@@ -32,6 +37,9 @@ const FILTER: u8 = 3;
 /// How an answer ended, in JavaScript's numbers: so long that no more was read.
 const LEFT: u8 = 4;
 const UNSEEN: u8 = 5;
+
+/// Of a large body, so much is in Rust's memory at a time.
+const PIECE: usize = 64 * 1024;
 
 /// The content type of a stream.
 const EVENTS: &str = "text/event-stream";
@@ -59,6 +67,12 @@ pub(super) struct Exchange {
     /// What Rust reads of the answer has been passed on already.
     is_passed: bool,
     capture: Option<Capture>,
+    body_limit: BodyLimit,
+    judge: Option<Judge>,
+    /// What the judge said.
+    denial: Option<Denial>,
+    /// The request's body is of interest beyond what is allowed.
+    is_observed: bool,
     /// By then it has ended, one way or another.
     ends_by: UnixMs,
 }
@@ -74,7 +88,13 @@ struct UnderWay {
 }
 
 impl Exchange {
-    pub(super) fn new(host: &Host, context: Rc<Context>, draft: Draft, plan: &Plan) -> Self {
+    pub(super) fn new(
+        host: &Host,
+        context: Rc<Context>,
+        draft: Draft,
+        plan: &Plan,
+        judge: Option<Judge>,
+    ) -> Self {
         let now = now();
         Self {
             context,
@@ -90,6 +110,10 @@ impl Exchange {
             strip: None,
             is_passed: false,
             capture: plan.redactor.clone().map(|redactor| Capture::new(redactor, host.room.clone())),
+            body_limit: plan.body_limit.clone(),
+            judge,
+            denial: None,
+            is_observed: plan.is_observed(),
             ends_by: now + UnixMs::from(plan.timeouts.total_ms) + SLACK,
         }
     }
@@ -102,8 +126,11 @@ impl Exchange {
         refusal: Option<&Refusal>,
         bytes_in: u64,
     ) {
-        let attempt = self.attempt(None, outcome);
-        self.draft.attempt_ended(attempt);
+        // Else nothing went upstream.
+        if self.judge.is_none() && self.denial.is_none() {
+            let attempt = self.attempt(None, outcome);
+            self.draft.attempt_ended(attempt);
+        }
         self.draft.bytes_in(bytes_in);
         let now = now();
         let event = match refusal {
@@ -119,8 +146,37 @@ impl Exchange {
         Attempt { provider, credential_id, started_at: self.started_at, ended_at, status, outcome }
     }
 
+    /// What this request in particular is refused with, where `word` says so.
+    pub(super) fn own_refusal(&self, word: &str) -> Option<Refusal> {
+        match word {
+            forward::TOO_LARGE => Some(self.body_limit.refusal()),
+            forward::DENIED => self.denial.clone().map(Refusal::from),
+            _ => None,
+        }
+    }
+
+    /// The request's body has been read; what goes upstream instead, if anything else does.
+    fn asked(&mut self, body: &Uint8Array) -> Asked {
+        let length = body.length();
+        let whole = route::is_small(u64::from(length)).then(|| body.to_vec());
+        if let Some(Judge { policies, content_type }) = self.judge.take() {
+            let read = match &whole {
+                Some(body) => Body::Whole(body),
+                None => Body::Read(BufReader::with_capacity(PIECE, Reading::new(body))),
+            };
+            if let Err(denial) = policies.check_body(&self.endpoint, content_type.as_deref(), read) {
+                self.denial = Some(denial);
+                return Asked::Denied;
+            }
+        }
+        match whole.filter(|_| self.is_observed).and_then(|body| self.observed(&body)) {
+            Some(changed) => Asked::Changed(changed),
+            None => Asked::AsItCame,
+        }
+    }
+
     /// The body that goes upstream instead, if it is another.
-    fn asked(&mut self, body: &[u8]) -> Option<Vec<u8>> {
+    fn observed(&mut self, body: &[u8]) -> Option<Vec<u8>> {
         if let Some(capture) = &mut self.capture {
             capture.request(body);
         }
@@ -249,6 +305,23 @@ struct Ended {
     ending: Ending,
 }
 
+/// What becomes of a request whose body was read.
+enum Asked {
+    AsItCame,
+    Changed(Vec<u8>),
+    Denied,
+}
+
+impl From<Asked> for JsValue {
+    fn from(asked: Asked) -> Self {
+        match asked {
+            Asked::AsItCame => Self::UNDEFINED,
+            Asked::Changed(body) => bytes(&body),
+            Asked::Denied => Self::FALSE,
+        }
+    }
+}
+
 /// Whether an answer of this type may tell of a model: sound and images do not.
 fn is_read(content_type: &str) -> bool {
     content_type.is_empty() || content_type.starts_with("text/") || content_type.contains("json")
@@ -352,9 +425,9 @@ fn with<T>(number: u32, act: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
 
 /// Tells JavaScript what to call; once for an isolate.
 pub(super) fn install() {
-    let asked = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, body: Vec<u8>| {
-        let changed = with(number, |exchange| exchange.asked(&body)).flatten();
-        changed.map_or(JsValue::UNDEFINED, |body| bytes(&body))
+    let asked = Closure::<dyn Fn(u32, Uint8Array) -> JsValue>::new(|number, body: Uint8Array| {
+        // Where nobody can say that it may, it does not go upstream.
+        with(number, |exchange| exchange.asked(&body)).unwrap_or(Asked::Denied).into()
     });
     let answered = Closure::<dyn Fn(u32, u16, String) -> u8>::new(|number, status, content_type: String| {
         with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(UNREAD)

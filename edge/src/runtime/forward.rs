@@ -4,12 +4,12 @@ use super::exchange::Exchange;
 use super::glue::exchange as glue;
 use super::source::Kv;
 use super::{isolate, refuse};
-use crate::authorize::{MAX_BODY_BYTES, body_too_large};
 use crate::event::{CLIENT_LEFT, Draft};
 use crate::refusal::{Code, Refusal};
 use crate::route::Plan;
 use js_sys::Promise;
 use shared::event::Outcome;
+use shared::policy;
 use shared::provider::Api;
 use web_sys::{Request, Response};
 
@@ -20,18 +20,21 @@ const APIS: [Api; 3] = [Api::OpenAi, Api::Anthropic, Api::Gemini];
 pub(super) fn forward(
     source: &Kv,
     request: &Request,
-    plan: &Plan,
+    mut plan: Plan,
     answer_headers: &str,
     draft: Draft,
 ) -> Promise {
     let host = &source.host;
-    let number = if host.sends_events() {
-        host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, plan))
+    let judge = plan.judge.take();
+    let is_body_read = judge.is_some() || (host.sends_events() && plan.is_body_read());
+    let number = if host.sends_events() || judge.is_some() {
+        host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, &plan, judge))
     } else {
         0
     };
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
-    let (length, max_body) = (plan.body_length.map_or(-1.0, |length| length as f64), MAX_BODY_BYTES as f64);
+    let (length, max_body) =
+        (plan.body_length.map_or(-1.0, |length| length as f64), plan.body_limit.bytes as f64);
     glue::forward(
         AsRef::<worker::worker_sys::Context>::as_ref(&*source.context),
         request,
@@ -47,7 +50,7 @@ pub(super) fn forward(
         plan.timeouts.total_ms,
         length,
         max_body,
-        number != 0 && plan.is_body_read(),
+        is_body_read,
     )
 }
 
@@ -61,10 +64,11 @@ pub(super) fn unanswered(
     answer_headers: &str,
     bytes_in: u64,
 ) -> Response {
-    let (outcome, refusal) = judge(word, first_byte_ms);
+    let (outcome, mut refusal) = judge(word, first_byte_ms);
     if let Some(host) = isolate::current()
         && let Some(exchange) = host.exchanges.take(number)
     {
+        refusal = exchange.own_refusal(word).or(refusal);
         exchange.end_unanswered(&host, outcome, refusal.as_ref(), bytes_in);
     }
     let api = APIS.into_iter().find(|known| *known as u8 == api).unwrap_or(Api::OpenAi);
@@ -80,11 +84,16 @@ pub(super) fn unanswered(
 /// The client's body did not come to its end.
 const CUT_OFF: &str = "cut_off";
 
+/// It turned out to be larger than its limit.
+pub(super) const TOO_LARGE: &str = "too_large";
+/// What it holds is not allowed.
+pub(super) const DENIED: &str = "denied";
+
 /// Without a refusal, nobody is there any more.
 fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
     let (outcome, refusal) = match word {
         "left" | CUT_OFF => return (Outcome::Abandoned, None),
-        "too_large" => (Outcome::Abandoned, body_too_large()),
+        TOO_LARGE => (Outcome::Abandoned, body_too_large()),
         "timeout" => (
             Outcome::TimedOut,
             Refusal::new(
@@ -114,6 +123,10 @@ fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
         _ => (Outcome::Unreachable, upstream_error("could not be reached")),
     };
     (outcome, Some(refusal))
+}
+
+fn body_too_large() -> Refusal {
+    Refusal::new(Code::Denied(policy::Code::BodyTooLarge), "The request body is too large.")
 }
 
 fn upstream_error(what: &str) -> Refusal {

@@ -5,7 +5,7 @@ use shared::provider::Provider;
 use shared::redaction::{MAX_COMPILED_LEN, Redactor};
 use shared::sealed::Binding;
 use shared::snapshot::config::{Credential, Project};
-use shared::snapshot::record::ProjectNumber;
+use shared::snapshot::record::{ProfileNumber, ProjectNumber};
 use std::cell::{OnceCell, RefCell};
 use std::fmt;
 use std::ops::Deref;
@@ -16,6 +16,8 @@ use zeroize::Zeroizing;
 const ALLOCATION_LEN: usize = 16;
 /// That of most providers is shorter.
 const ORIGIN_LEN: usize = 32;
+/// What a policy or route takes in memory, beside its length as JSON.
+const RULES_FACTOR: usize = 4;
 
 pub struct LiveProject {
     project: Project,
@@ -37,6 +39,11 @@ impl LiveProject {
     /// Whether nothing differs.
     pub fn is(&self, project: &Project) -> bool {
         self.project == *project
+    }
+
+    /// Its place among the profiles.
+    pub fn find_profile(&self, number: ProfileNumber) -> Option<usize> {
+        self.project.profiles.iter().position(|profile| profile.number == number)
     }
 
     /// The plain key of credential `index`, or `None` if it does not open.
@@ -85,8 +92,11 @@ impl LiveProject {
                 // Sealed, it is in Base64, with 50 bytes and more around it.
                 + text(sealed * 3 / 4)
         };
+        let rules = (&self.project.policy, &self.project.profiles, &self.project.routes);
+        let rules = serde_json::to_vec(&rules).map_or(0, |text| text.len() * RULES_FACTOR);
         let patterns = self.project.capture.iter().flat_map(|capture| &capture.redact);
         size_of::<Self>()
+            + rules
             + patterns.map(|pattern| text(pattern.len())).sum::<usize>()
             + self.project.capture.as_ref().map_or(0, |_| MAX_COMPILED_LEN)
             + 3 * ALLOCATION_LEN

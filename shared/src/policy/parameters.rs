@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use serde_json::{Value, json};
 
-    fn policy(parameters: Value) -> Policy {
+    fn policy(parameters: &Value) -> Policy {
         serde_json::from_value(json!({ "parameters": parameters })).unwrap()
     }
 
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn each_owner_is_asked_and_named() {
-        let project = policy(json!([{"endpoints": ["/v1/**"], "path": "n", "max": 9}]));
-        let token = policy(json!([
+        let project = policy(&json!([{"endpoints": ["/v1/**"], "path": "n", "max": 9}]));
+        let token = policy(&json!([
             {"endpoints": ["/v2/**"], "path": "n", "max": 1},
             {"endpoints": ["/v1/**"], "path": "n", "max": 5},
         ]));
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_model_in_the_path_is_judged_as_one_in_the_body() {
         let policy = policy(
-            json!([{"endpoints": ["/**"], "path": "model", "allow": ["gemini-2.5-flash*", "ft:*"], "required": true}]),
+            &json!([{"endpoints": ["/**"], "path": "model", "allow": ["gemini-2.5-flash*", "ft:*"], "required": true}]),
         );
         for (endpoint, body, is_allowed) in [
             ("/v1beta/models/gemini-2.5-flash:generateContent", "{}", true),
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_body_that_is_encoded_cannot_be_read() {
-        let policy = policy(json!([{"endpoints": ["/v1/a"], "path": "model", "required": true}]));
+        let policy = policy(&json!([{"endpoints": ["/v1/a"], "path": "model", "required": true}]));
         let of = |endpoint| Parameters::of([(Owner::Project, &policy)], endpoint);
         assert_eq!(of("/v1/a").check_encoding(Some("gzip")).unwrap_err().code, Code::EncodedBody);
         assert_eq!(of("/v1/a").check_encoding(Some("identity, br")).unwrap_err().code, Code::EncodedBody);

@@ -165,6 +165,11 @@ impl Policy {
     }
 }
 
+/// Whether requests with this method have a body that means something.
+pub fn has_body(method: &str) -> bool {
+    !matches!(method, "GET" | "HEAD" | "OPTIONS")
+}
+
 /// Without these a body cannot be read.
 const ABOUT_THE_BODY: [&str; 4] = ["accept", "content-encoding", "content-length", "content-type"];
 

@@ -57,6 +57,7 @@ impl TokenRecord {
         Self(bytes)
     }
 
+    #[must_use]
     pub fn with_profile(mut self, profile: Option<ProfileNumber>) -> Self {
         self.0[44..48].copy_from_slice(&profile.unwrap_or_default().to_le_bytes());
         self

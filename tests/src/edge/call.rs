@@ -120,7 +120,9 @@ pub fn assert_shape(body: &Value, status: u16, code: &str, api: Api) {
             assert_eq!(names(body), ["error"]);
             assert_eq!(names(error), ["code", "message", "param", "type"]);
             assert_eq!(error["code"], code);
-            assert!(error["param"].is_null() && error["type"].is_string(), "{body}");
+            let names_param = error["param"].is_string();
+            assert_eq!(names_param, code == "param_not_allowed", "{body}");
+            assert!((names_param || error["param"].is_null()) && error["type"].is_string(), "{body}");
         }
         Api::Anthropic => {
             assert_eq!(names(body), ["error", "type"]);

@@ -25,6 +25,7 @@ mod leaving_clients;
 mod manifest_faults;
 mod memory;
 mod paths;
+mod policy;
 mod raw_answers;
 mod refusals;
 mod request_headers;

@@ -122,6 +122,9 @@ class Exchange {
     this.bytesIn = 0;
     this.bytesOut = 0;
     this.upload = undefined;
+    // Rust does not let the request pass.
+    this.isTooLarge = false;
+    this.isDenied = false;
     this.isAnswered = false;
     // Rust wants no more of the answer: it ends in an error.
     this.isRefused = false;
@@ -148,7 +151,7 @@ class Exchange {
     const isRead = isBodyRead || (this.id !== 0 && isSmall && request.body !== null);
     // Where the body has been read, a request of its own would only be one more to make.
     const outgoing = isRead
-      ? Object.assign(options, await this.withBodyRead(request, isBodyRead))
+      ? Object.assign(options, await this.withBodyRead(request, isBodyRead, length, maxBody))
       : request.body === null || isSmall
         // The client's request is cloned as a whole; its headers are then edited.
         ? new Request(url, request)
@@ -173,11 +176,16 @@ class Exchange {
     return upstream;
   }
 
-  async withBodyRead(request, isTold) {
-    const read = request.arrayBuffer().catch(() => this.stop(LEFT));
-    const body = new Uint8Array(await this.unlessStopped(read));
+  async withBodyRead(request, isTold, length, maxBody) {
+    const whole = length < 0 && request.body !== null ? readUpTo(request.body, maxBody) : request.arrayBuffer();
+    const read = await this.unlessStopped(whole.catch(() => this.stop(LEFT)));
+    this.isTooLarge = read === undefined;
+    if (this.isTooLarge) throw new Error("too large");
+    const body = new Uint8Array(read);
     this.bytesIn = body.byteLength;
     const changed = isTold ? rust.asked(this.id, body) : undefined;
+    this.isDenied = changed === false;
+    if (this.isDenied) throw new Error("denied");
     const headers = new Headers(request.headers);
     if (changed !== undefined) headers.delete("content-length");
     return { method: request.method, headers, body: changed ?? body };
@@ -194,7 +202,7 @@ class Exchange {
   async ownError(upstream, ms) {
     try {
       this.expect(ms);
-      const bytes = await this.unlessStopped(readSmall(upstream.body));
+      const bytes = await this.unlessStopped(readUpTo(upstream.body, SMALL_ANSWER));
       this.silence = Infinity;
       if (bytes === undefined || !tellsError(JSON.parse(new TextDecoder().decode(bytes)))) return undefined;
       const own = new Response(bytes, upstream);
@@ -217,7 +225,8 @@ class Exchange {
 
   // Why there is no answer.
   why() {
-    if (this.upload?.exceeded) return "too_large";
+    if (this.isTooLarge || this.upload?.exceeded) return "too_large";
+    if (this.isDenied) return "denied";
     if (this.how === OVERRAN) return "overran";
     if (this.how === LEFT) return "left";
     if (this.upload?.failed) return "cut_off";
@@ -448,13 +457,13 @@ function broken(length) {
   return readable;
 }
 
-// None if it is long.
-async function readSmall(body) {
+// None if it is longer.
+async function readUpTo(body, limit) {
   const pieces = [];
   let length = 0;
   for await (const piece of body) {
     length += piece.byteLength;
-    if (length > SMALL_ANSWER) return undefined;
+    if (length > limit) return undefined;
     pieces.push(piece);
   }
   return new Blob(pieces).arrayBuffer();
@@ -475,7 +484,11 @@ function remove(headers, lines) {
 
 function set(headers, lines) {
   const parts = lines.split("\n");
-  for (let at = 0; at + 1 < parts.length; at += 2) headers.set(parts[at], parts[at + 1]);
+  for (let at = 0; at + 1 < parts.length; at += 2) {
+    // What an answer depends on adds up.
+    if (parts[at] === "vary") headers.append("vary", parts[at + 1]);
+    else headers.set(parts[at], parts[at + 1]);
+  }
 }
 
 // Streams a body on, and tells when all of it was sent.

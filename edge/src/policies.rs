@@ -1,0 +1,151 @@
+//! All policies that a request is under: its provider's, its project's, its token's.
+
+use crate::head::Head;
+use crate::refusal::{Code, Refusal};
+use crate::snapshot::project::LiveProject;
+use shared::policy::parameters::Body;
+use shared::policy::{self, Carried, Denial, Facts, Owner, Parameters, Policy};
+use shared::provider::Provider;
+use shared::snapshot::config::Providers;
+use std::fmt;
+use std::io;
+use std::rc::Rc;
+
+/// Largest request body: what Cloudflare itself takes on most plans.
+const MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
+/// Largest that is read because a rule must: it is in memory meanwhile.
+const MAX_JUDGED_BYTES: u64 = 32 * 1024 * 1024;
+
+/// Handles on them: what a request needs after its decision outlives the snapshot.
+#[derive(Clone)]
+pub struct Policies {
+    providers: Rc<Providers>,
+    /// Into `providers`.
+    provider: usize,
+    project: Rc<LiveProject>,
+    /// Into the project's profiles.
+    profile: Option<usize>,
+}
+
+/// How large a request's body may be, and what to say of one that is larger.
+#[derive(Clone, Debug)]
+pub struct BodyLimit {
+    pub bytes: u64,
+    /// None where the gateway itself sets it.
+    denial: Option<Denial>,
+}
+
+impl Policies {
+    pub fn new(
+        providers: Rc<Providers>,
+        provider: usize,
+        project: Rc<LiveProject>,
+        profile: Option<usize>,
+    ) -> Self {
+        Self { providers, provider, project, profile }
+    }
+
+    pub fn provider(&self) -> &Provider {
+        &self.providers.providers[self.provider]
+    }
+
+    fn carried(&self) -> impl Iterator<Item = (Owner, &Carried)> {
+        let provider = self.provider().policy.as_ref();
+        let profile = self.profile.and_then(|at| self.project.profiles.get(at));
+        let token = profile.map(|profile| &profile.policy);
+        [(Owner::Provider, provider), (Owner::Project, self.project.policy.as_ref()), (Owner::Token, token)]
+            .into_iter()
+            .filter_map(|(owner, policy)| Some((owner, policy?)))
+    }
+
+    /// Those that can be read: once the head was judged, that is all.
+    fn readable(&self) -> impl Iterator<Item = (Owner, &Policy)> {
+        self.carried().filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)))
+    }
+
+    /// Judges what is known without the body. Whether a rule must read it then.
+    pub fn check_head(&self, head: &Head<'_>, endpoint: &str) -> Result<bool, Denial> {
+        if self.carried().next().is_none() {
+            return Ok(false);
+        }
+        let facts = Facts {
+            method: head.method,
+            endpoint,
+            header: &|name| head.header(name),
+            client: head.header("cf-connecting-ip").and_then(|address| address.trim().parse().ok()),
+            country: head.header("cf-ipcountry"),
+            body_length: head.content_length(),
+        };
+        for (owner, carried) in self.carried() {
+            carried.read(owner)?.check(owner, &facts)?;
+        }
+        let mut parameters = self.parameters(endpoint);
+        parameters.check_path(endpoint)?;
+        let is_read = !parameters.is_empty() && policy::has_body(head.method);
+        if is_read {
+            parameters.check_encoding(head.header("content-encoding"))?;
+        }
+        Ok(is_read)
+    }
+
+    /// Judges what the body holds.
+    pub fn check_body<R: io::Read>(
+        &self,
+        endpoint: &str,
+        content_type: Option<&str>,
+        body: Body<'_, R>,
+    ) -> Result<(), Denial> {
+        let mut parameters = self.parameters(endpoint);
+        parameters.check_path(endpoint)?;
+        parameters.check(content_type, body)
+    }
+
+    fn parameters(&self, endpoint: &str) -> Parameters<'_> {
+        Parameters::of(self.readable(), endpoint)
+    }
+
+    pub fn body_limit(&self, is_judged: bool) -> BodyLimit {
+        let own = if is_judged { MAX_JUDGED_BYTES } else { MAX_BODY_BYTES };
+        let least = self
+            .readable()
+            .filter_map(|(owner, policy)| policy.max_body_bytes.map(|max| (max, owner, policy)))
+            .min_by_key(|(max, _, _)| *max);
+        match least {
+            Some((max, owner, policy)) if max < own => {
+                BodyLimit { bytes: max, denial: Some(policy.body_too_large(owner, max)) }
+            }
+            Some(_) | None => BodyLimit { bytes: own, denial: None },
+        }
+    }
+
+    /// Whether pages may call, from origins that somebody listed; the request's
+    /// own has passed.
+    pub fn names_origins(&self) -> bool {
+        self.readable().any(|(_, policy)| policy.origins.is_some())
+    }
+
+    /// Whether a header of the client's goes upstream.
+    pub fn forwards(&self, name: &str) -> bool {
+        self.readable().all(|(_, policy)| policy.forwards(name))
+    }
+
+    pub fn limits_headers(&self) -> bool {
+        self.readable().any(|(_, policy)| policy.forwarded_headers.is_some())
+    }
+}
+
+impl BodyLimit {
+    pub fn refusal(&self) -> Refusal {
+        let own = || {
+            let message = format!("The request body is larger than {} MB.", self.bytes / (1024 * 1024));
+            Refusal::new(Code::Denied(policy::Code::BodyTooLarge), message)
+        };
+        self.denial.clone().map_or_else(own, Refusal::from)
+    }
+}
+
+impl fmt::Debug for Policies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Policies({})", self.provider().name)
+    }
+}
