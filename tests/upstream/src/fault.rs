@@ -35,9 +35,6 @@ const TELLTALE: [(&str, &str); 9] = [
     ("openai-organization", "org-x"),
 ];
 
-/// Headers of a kilobyte each.
-const VAST: usize = 100;
-
 /// Gives the reply the way the script asks.
 pub(crate) async fn play(api: Api, script: Script, options: Options, line: &Line, reply: Reply) -> Response {
     let limits = script.limits;
@@ -89,9 +86,9 @@ async fn faulty(api: Api, script: Script, options: Options, line: &Line, reply: 
             StatusCode::OK => instead(api, reply, refusal.body(api)).deliver(pace, &script),
             status => (status, Json(refusal.body(api))).into_response(),
         },
-        Some(Fault::Vast) => {
+        Some(Fault::Vast(count)) => {
             let mut response = reply.deliver(pace, &script);
-            for index in 0..VAST {
+            for index in 0..count {
                 let name = HeaderName::try_from(format!("x-vast-{index:02}"));
                 let value = HeaderValue::try_from("v".repeat(1 << 10));
                 response.headers_mut().extend(name.ok().zip(value.ok()));

@@ -248,7 +248,7 @@ mod tests {
             "m+fault=context:3",
             "m+fault=filter:3",
             "m+fault=prefill:3",
-            "m+fault=vast:3",
+            "m+fault=vast:0",
             "m+fault=early",
             "m+fault=early:101",
             "m+fault=early:103:0",

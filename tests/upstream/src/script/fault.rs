@@ -9,6 +9,10 @@ use crate::wire::End;
 
 const MAX_EARLY: usize = 100;
 
+/// Headers of a kilobyte each.
+const VAST: usize = 100;
+const MAX_VAST: usize = 1_000;
+
 /// One way to misbehave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -50,8 +54,8 @@ pub(crate) enum Fault {
     Page(StatusCode),
     /// A request that this provider will not answer.
     Refused(Refusal),
-    /// The ordinary answer with a hundred kilobytes of headers.
-    Vast,
+    /// The ordinary answer with so many kilobytes of headers.
+    Vast(usize),
     /// So many informational responses, then the ordinary answer.
     Early(StatusCode, usize),
 }
@@ -74,7 +78,7 @@ impl Fault {
             | Self::Down(_)
             | Self::Page(_)
             | Self::Refused(_)
-            | Self::Vast
+            | Self::Vast(_)
             | Self::Early(..) => true,
             Self::Cut(_)
             | Self::Stall(_)
@@ -109,7 +113,8 @@ impl Fault {
             ("context", "") => Ok(Self::Refused(Refusal::Context)),
             ("filter", "") => Ok(Self::Refused(Refusal::Filter)),
             ("prefill", "") => Ok(Self::Refused(Refusal::Prefill)),
-            ("vast", "") => Ok(Self::Vast),
+            ("vast", "") => Ok(Self::Vast(VAST)),
+            ("vast", count) => vast(count).map(Self::Vast),
             ("early", early) => informational(early),
             ("silent", wait) => milliseconds(wait).map(Self::Silent),
             ("status", code) => status(code).map(Self::Status),
@@ -117,7 +122,7 @@ impl Fault {
             _ => Err(format!(
                 "unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, platform:<code>, headers, \
                  cut[:<words>], stall[:<words>], end[:<words>], malformed[:<words>], giant, length, type, gzip, \
-                 error[:<code>], late:<ms>, reset, hangup, down:<ms>, page:<code>, context, filter, prefill, vast \
+                 error[:<code>], late:<ms>, reset, hangup, down:<ms>, page:<code>, context, filter, prefill, vast[:<headers>] \
                  or early:<code>[:<times>]"
             )),
         }
@@ -158,6 +163,13 @@ fn paged(code: &str) -> Result<StatusCode, String> {
     let status = code.parse::<StatusCode>().ok();
     let status = status.filter(|status| page::title(status.as_u16()).is_some());
     status.ok_or_else(|| format!("there is a page for 520 to 526 and 530, not {code:?}"))
+}
+
+fn vast(count: &str) -> Result<usize, String> {
+    match count.parse() {
+        Ok(count @ 1..=MAX_VAST) => Ok(count),
+        _ => Err(format!("headers are 1 to {MAX_VAST}, not {count:?}")),
+    }
 }
 
 fn informational(early: &str) -> Result<Fault, String> {

@@ -70,6 +70,11 @@ async fn vast() {
     assert_eq!(head.matches("\r\nx-vast-").count(), 100);
     assert!(head.len() > 100 << 10);
     assert_eq!(serde_json::from_str::<Value>(body).unwrap()["object"], "chat.completion");
+    for provider in PROVIDERS {
+        let response = upstream.ask(provider, "m+fault=vast:80", &HI, true).await;
+        assert_eq!(response.headers()["x-vast-79"].len(), 1 << 10, "{provider}");
+        assert!(!response.headers().contains_key("x-vast-80"));
+    }
 }
 
 #[tokio::test]
