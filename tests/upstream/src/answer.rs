@@ -3,7 +3,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use crate::content::Turn;
+use crate::content::{Speaker, Turn};
 use crate::script::{Fault, Model};
 
 /// The word that makes a frame of ten megabytes.
@@ -45,7 +45,7 @@ impl Answer {
     /// Answers the last turn of the user in at most `limit` tokens. The model option `chunks` sets
     /// the exact number of words and wins over the limit, since a test that asks for it counts them.
     pub(crate) fn compose(model: &Model, turns: &[Turn], limit: Option<usize>) -> Self {
-        let question = turns.iter().rev().find(|turn| turn.from_user);
+        let question = turns.iter().rev().find(|turn| turn.speaker == Speaker::User);
         let sentence = sentence(question.map_or("", |turn| turn.text.as_str()));
         let available = sentence.split_whitespace().count();
         let count = match (model.script.chunks, limit) {

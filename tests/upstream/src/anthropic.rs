@@ -9,13 +9,14 @@ use crate::answer::{Answer, Finish};
 use crate::content::{Content, Message, Turn};
 use crate::exchange::Exchange;
 use crate::reply::{Events, Reply, Told, event};
-use crate::script::{Model, Script, UsageTold};
+use crate::script::{Asked, Model, Script, UsageTold};
+use crate::stage::Stage;
 
 const MODELS: [&str; 2] = ["claude-example", "claude-example-mini"];
 
 #[derive(Deserialize)]
 struct Request {
-    model: Model,
+    model: Asked,
     /// Required, as Anthropic has it.
     max_tokens: usize,
     messages: Vec<Message>,
@@ -24,7 +25,7 @@ struct Request {
 }
 
 pub(crate) async fn messages(exchange: Exchange) -> Response {
-    exchange.answer(|request, _options| Ok(reply(request))).await
+    exchange.answer(|request, stage| Ok(reply(request, stage))).await
 }
 
 pub(crate) fn models() -> Reply {
@@ -43,10 +44,11 @@ fn object(id: &str) -> Value {
     json!({"type": "model", "id": id, "display_name": id, "created_at": "2023-11-14T22:13:20Z"})
 }
 
-fn reply(request: Request) -> (Script, Reply) {
+fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { model, max_tokens, messages, system, stream } = request;
     let mut turns: Vec<Turn> = system.map(Content::into_text).map(Turn::other).into_iter().collect();
     turns.extend(messages.into_iter().map(Turn::from));
+    let model = stage.admit(model, &turns);
     let answer = Answer::compose(&model, &turns, Some(max_tokens));
     let reply = if stream == Some(true) {
         Reply::Events(events(&model, answer))

@@ -29,24 +29,36 @@ pub(crate) struct Message {
 
 /// One turn of the conversation, whichever provider's format it came in.
 pub(crate) struct Turn {
-    pub(crate) from_user: bool,
+    pub(crate) speaker: Speaker,
     pub(crate) text: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaker {
+    User,
+    Model,
+    /// The system, or a tool.
+    Other,
 }
 
 impl Turn {
     pub(crate) fn user(text: String) -> Self {
-        Self { from_user: true, text }
+        Self { speaker: Speaker::User, text }
     }
 
     pub(crate) fn other(text: String) -> Self {
-        Self { from_user: false, text }
+        Self { speaker: Speaker::Other, text }
     }
 }
 
 impl From<Message> for Turn {
     fn from(message: Message) -> Self {
         Self {
-            from_user: message.role == "user",
+            speaker: match message.role.as_str() {
+                "user" => Speaker::User,
+                "assistant" => Speaker::Model,
+                _ => Speaker::Other,
+            },
             text: message.content.map(Content::into_text).unwrap_or_default(),
         }
     }

@@ -9,28 +9,36 @@ use serde_json::{Value, json};
 
 use crate::exchange::Exchange;
 use crate::record::RequestLog;
+use crate::tally::Tallies;
 
 /// Where the fault `redirect` points. Recorded like a provider's path, so that the log shows who
 /// followed.
 pub(crate) const REDIRECTED: &str = "/_control/redirected";
 
-pub(crate) fn router(log: RequestLog) -> Router {
+#[derive(Clone)]
+struct Seen {
+    log: RequestLog,
+    tallies: Tallies,
+}
+
+pub(crate) fn router(log: RequestLog, tallies: Tallies) -> Router {
     Router::new()
         .route("/_control/requests", get(requests).delete(clear))
         .route("/_control/requests/count", get(count))
-        .with_state(log)
+        .with_state(Seen { log, tallies })
 }
 
-async fn requests(State(log): State<RequestLog>) -> Json<Value> {
-    Json(json!({"data": log.shown()}))
+async fn requests(State(seen): State<Seen>) -> Json<Value> {
+    Json(json!({"data": seen.log.shown()}))
 }
 
-async fn count(State(log): State<RequestLog>) -> Json<Value> {
-    Json(json!({"count": log.count()}))
+async fn count(State(seen): State<Seen>) -> Json<Value> {
+    Json(json!({"count": seen.log.count()}))
 }
 
-async fn clear(State(log): State<RequestLog>) -> StatusCode {
-    log.clear();
+async fn clear(State(seen): State<Seen>) -> StatusCode {
+    seen.log.clear();
+    seen.tallies.clear();
     StatusCode::NO_CONTENT
 }
 

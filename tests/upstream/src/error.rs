@@ -115,7 +115,9 @@ impl Problem {
 fn openai(status: StatusCode, message: &str) -> Value {
     let (kind, code) = match status.as_u16() {
         405 => ("invalid_request_error", Some("method_not_supported")),
+        408 => ("server_error", Some("Timeout")),
         429 => ("requests", Some("rate_limit_exceeded")),
+        503 => ("service_unavailable_error", Some("server_is_overloaded")),
         500.. => ("server_error", None),
         _ => ("invalid_request_error", None),
     };
@@ -127,6 +129,8 @@ fn anthropic(status: StatusCode, message: &str) -> Value {
         401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        409 => "conflict_error",
         413 => "request_too_large",
         429 => "rate_limit_error",
         529 => "overloaded_error",
@@ -142,9 +146,10 @@ fn gemini(status: StatusCode, message: &str) -> Value {
         403 => "PERMISSION_DENIED",
         404 => "NOT_FOUND",
         405 | 501 => "UNIMPLEMENTED",
+        409 => "ABORTED",
         429 => "RESOURCE_EXHAUSTED",
-        503 => "UNAVAILABLE",
-        504 => "DEADLINE_EXCEEDED",
+        503 | 529 => "UNAVAILABLE",
+        408 | 504 => "DEADLINE_EXCEEDED",
         500.. => "INTERNAL",
         _ => "INVALID_ARGUMENT",
     };

@@ -1,18 +1,23 @@
 //! One exchange, the same for every provider: read the body, check the credential, parse, answer.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, Path, Request, State};
+use axum::extract::rejection::ExtensionRejection;
+use axum::extract::{ConnectInfo, FromRequest, FromRequestParts as _, Path, Request};
 use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 
 use crate::error::{Api, Problem};
 use crate::reply::Reply;
 use crate::script::{Fault, Script};
-use crate::server::Options;
-use crate::{anthropic, fault, gemini, openai};
+use crate::server::{App, Options};
+use crate::stage::Stage;
+use crate::tally::Tallies;
+use crate::wire::Line;
+use crate::{anthropic, fault, gemini, openai, record};
 
 /// The largest body that is parsed. Larger than any provider's own limit; uploads are not parsed
 /// and have none.
@@ -22,16 +27,20 @@ const MAX_JSON: usize = 128 << 20;
 pub(crate) struct Exchange {
     pub(crate) api: Api,
     pub(crate) options: Options,
+    tallies: Tallies,
+    line: Line,
     pub(crate) parts: Parts,
     pub(crate) body: Body,
 }
 
-impl FromRequest<Options> for Exchange {
-    type Rejection = std::convert::Infallible;
+impl FromRequest<App> for Exchange {
+    type Rejection = ExtensionRejection;
 
-    async fn from_request(request: Request, options: &Options) -> Result<Self, Self::Rejection> {
-        let (parts, body) = request.into_parts();
-        Ok(Self { api: Api::of(parts.uri.path(), &parts.headers), options: *options, parts, body })
+    async fn from_request(request: Request, app: &App) -> Result<Self, Self::Rejection> {
+        let (mut parts, body) = request.into_parts();
+        let ConnectInfo(line) = ConnectInfo::from_request_parts(&mut parts, app).await?;
+        let App { options, tallies } = app.clone();
+        Ok(Self { api: Api::of(parts.uri.path(), &parts.headers), options, tallies, line, parts, body })
     }
 }
 
@@ -39,17 +48,18 @@ impl Exchange {
     /// Answers a JSON request with what `reply` makes of it.
     pub(crate) async fn answer<T: DeserializeOwned>(
         self,
-        reply: impl FnOnce(T, Options) -> Result<(Script, Reply), Problem>,
+        reply: impl FnOnce(T, &Stage) -> Result<(Script, Reply), Problem>,
     ) -> Response {
-        let Self { api, options, parts, body } = self;
+        let Self { api, options, tallies, line, parts, body } = self;
         let outcome = match read(body).await {
-            Ok(bytes) => authenticate(api, &parts.headers)
-                .and_then(|()| parse(&bytes))
-                .and_then(|request| reply(request, options)),
+            Ok(bytes) => authenticate(api, &parts.headers).and_then(|()| parse(&bytes)).and_then(|request| {
+                let credential = record::credential(&parts.headers).unwrap_or_default();
+                reply(request, &Stage { options, credential, now: Instant::now(), tallies })
+            }),
             Err(problem) => Err(problem),
         };
         match outcome {
-            Ok((script, reply)) => fault::play(api, script, options, reply).await,
+            Ok((script, reply)) => fault::play(api, script, options, &line, reply).await,
             Err(problem) => problem.into_response(api),
         }
     }
@@ -97,14 +107,14 @@ pub(crate) async fn method_not_allowed(exchange: Exchange) -> Response {
 }
 
 /// Every path that has no route. The fault paths are among them because they work below any prefix.
-pub(crate) async fn fault_or_not_found(State(options): State<Options>, exchange: Exchange) -> Response {
-    let Exchange { api, parts, body, .. } = exchange;
+pub(crate) async fn fault_or_not_found(exchange: Exchange) -> Response {
+    let Exchange { api, options, line, parts, body, .. } = exchange;
     drain(body).await;
     let path = parts.uri.path();
     let query = parts.uri.query().unwrap_or("");
     let fault = path.split_once("/_fault/").and_then(|(_, rest)| Fault::of_path(rest, query));
     match fault {
-        Some(Ok(fault)) => fault::alone(fault, options).await,
+        Some(Ok(fault)) => fault::alone(fault, options, &line).await,
         Some(Err(detail)) => Problem::InvalidRequest(detail).into_response(Api::OpenAi),
         None => Problem::NotFound(parts.method, path.to_owned()).into_response(api),
     }

@@ -9,11 +9,12 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Answer, Finish};
-use crate::content::{Part, Turn, join};
+use crate::content::{Part, Speaker, Turn, join};
 use crate::error::Problem;
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told};
-use crate::script::{Model, Script, UsageTold};
+use crate::script::{Asked, Script, UsageTold};
+use crate::stage::Stage;
 
 const MODELS: [&str; 2] = ["gemini-example", "gemini-example-mini"];
 
@@ -68,9 +69,9 @@ pub(crate) async fn generate(Path(target): Path<String>, exchange: Exchange) -> 
             return problem.into_response(api);
         }
     };
-    let model = Model::try_from(model.to_owned());
+    let asked = Asked::try_from(model.to_owned());
     exchange
-        .answer(|request, _options| Ok(reply(model.map_err(Problem::InvalidRequest)?, form, request)))
+        .answer(|request, stage| Ok(reply(asked.map_err(Problem::InvalidRequest)?, form, request, stage)))
         .await
 }
 
@@ -95,12 +96,13 @@ fn object(name: &str) -> Value {
     })
 }
 
-fn reply(model: Model, form: Form, request: Request) -> (Script, Reply) {
+fn reply(asked: Asked, form: Form, request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { contents, system_instruction, generation_config } = request;
     let mut turns: Vec<Turn> =
         system_instruction.into_iter().map(|content| Turn::other(join(content.parts))).collect();
     turns.extend(contents.into_iter().map(Turn::from));
     let limit = generation_config.and_then(|config| config.max_output_tokens);
+    let model = stage.admit(asked, &turns);
     let answer = Answer::compose(&model, &turns, limit);
     let chunk = Chunk {
         id: answer.id.clone(),
@@ -126,6 +128,7 @@ impl From<Content> for Turn {
         let text = join(content.parts);
         match content.role.as_deref() {
             None | Some("user") => Self::user(text),
+            Some("model") => Self { speaker: Speaker::Model, text },
             Some(_) => Self::other(text),
         }
     }

@@ -15,5 +15,8 @@ mod record;
 mod reply;
 mod script;
 mod server;
+mod stage;
+mod tally;
+mod wire;
 
-pub use server::{Options, router, serve, serve_until};
+pub use server::{Options, serve, serve_until};

@@ -196,7 +196,7 @@ impl From<&Record> for Shown {
     }
 }
 
-fn credential(headers: &HeaderMap) -> Option<String> {
+pub(crate) fn credential(headers: &HeaderMap) -> Option<String> {
     let value = text(CREDENTIAL_HEADERS.iter().find_map(|name| headers.get(*name))?);
     Some(value.strip_prefix("Bearer ").unwrap_or(&value).to_owned())
 }

@@ -133,8 +133,14 @@ fn streamed(
         Some(size) => Box::new(trickled(steps, size, pause)),
         None => Box::new(steps),
     };
+    let late = match script.fault {
+        Some(Fault::Late(wait)) => Some(Step::Wait(wait)),
+        _ => None,
+    };
+    let steps = late.into_iter().chain(steps);
     let is_gzip = script.fault == Some(Fault::Gzip);
-    let steps = if is_gzip { Box::new(gzipped(steps)) } else { steps };
+    let steps: Box<dyn Iterator<Item = Step> + Send> =
+        if is_gzip { Box::new(gzipped(steps)) } else { Box::new(steps) };
     let content_type = match (&script.fault, content_type) {
         (Some(Fault::Type), "application/json") => "text/plain",
         (Some(Fault::Type), _) => "application/json",

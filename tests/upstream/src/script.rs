@@ -1,19 +1,30 @@
 //! The options that a model name carries: `gpt-example+chunks=200,pace=5,fault=cut`. They travel in
 //! the name because it reaches the upstream through any gateway and from any SDK, unlike a header.
 
+mod fault;
+
 use std::time::Duration;
 
-use axum::http::StatusCode;
 use serde::Deserialize;
+
+pub(crate) use fault::Fault;
+use fault::milliseconds;
 
 /// The longest stream: one hour at the default pace.
 const MAX_CHUNKS: usize = 200_000;
 
 const MAX_TRICKLE: usize = 65_536;
 
-/// A model name and what it asks of this answer. Any name is a model.
+/// A model as a request names it. `Stage::admit` makes the model of it that this request meets.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
+pub(crate) struct Asked {
+    /// With the options.
+    pub(crate) full: String,
+    pub(crate) model: Model,
+}
+
+/// A model name and what it asks of this answer. Any name is a model.
 pub(crate) struct Model {
     /// Without the options: the name that the answer carries.
     pub(crate) name: String,
@@ -32,7 +43,15 @@ pub(crate) struct Script {
     pub(crate) usage: UsageTold,
     /// The mark that ends a stream is left out.
     pub(crate) has_no_end: bool,
+    /// What is said of the rate limit, whatever else the answer says.
+    pub(crate) limits: Option<Limits>,
     pub(crate) fault: Option<Fault>,
+    /// The fault plays for the first so many requests.
+    pub(crate) times: Option<u64>,
+    /// It plays for credentials that end so.
+    pub(crate) only: Option<String>,
+    /// When to come again after an error status.
+    pub(crate) after: Option<After>,
 }
 
 /// How often the answer says what it used.
@@ -46,41 +65,37 @@ pub(crate) enum UsageTold {
     Every,
 }
 
-/// One way to misbehave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// 302 to a place that shows in the request log when it is followed.
-    Redirect,
-    /// Not even a status line for this long, then the ordinary answer.
-    Silent(Duration),
-    /// This status, 400 or above, as an error with `retry-after`.
-    Status(StatusCode),
-    /// The same status, in the words of a platform that cannot reach the provider.
-    Platform(StatusCode),
-    /// The ordinary answer with headers that a gateway must not pass on.
-    Headers,
-    /// So many words, then the end of the connection.
-    Cut(usize),
-    /// So many words, then nothing more.
-    Stall(usize),
-    /// So many words, then the end of the body, as if that were all.
-    End(usize),
-    /// After so many words, a frame that is no JSON.
-    Malformed(usize),
-    /// One word of ten megabytes.
-    Giant,
-    /// A `Content-Length` that exceeds what comes.
-    Length,
-    /// Another content type.
-    Type,
-    /// Compressed, whatever the client accepts.
-    Gzip,
-    /// Status 200, and an error in place of the answer.
-    Error,
+/// What a provider's headers say of a rate limit, in requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) limit: u64,
+    pub(crate) remaining: u64,
+    pub(crate) reset: Duration,
 }
 
-/// How many words go out before a fault that does not say.
-const WORDS_BEFORE: usize = 3;
+impl Default for Limits {
+    fn default() -> Self {
+        Self { limit: 10_000, remaining: 9_999, reset: Duration::from_millis(6) }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum After {
+    Unsaid,
+    /// `retry-after`
+    Seconds(u64),
+    /// `retry-after-ms`, and no `retry-after`.
+    Millis(u64),
+}
+
+impl TryFrom<String> for Asked {
+    type Error = String;
+
+    fn try_from(full: String) -> Result<Self, String> {
+        let model = Model::try_from(full.clone())?;
+        Ok(Self { full, model })
+    }
+}
 
 impl TryFrom<String> for Model {
     type Error = String;
@@ -93,6 +108,7 @@ impl TryFrom<String> for Model {
         for option in options.split([',', '+']) {
             script.set(option)?;
         }
+        script.check()?;
         Ok(Self { name: name.to_owned(), script })
     }
 }
@@ -100,28 +116,7 @@ impl TryFrom<String> for Model {
 impl Script {
     /// Nothing about how the bytes come.
     pub(crate) fn is_plain(&self) -> bool {
-        let is_whole = match &self.fault {
-            None
-            | Some(
-                Fault::Redirect
-                | Fault::Silent(_)
-                | Fault::Status(_)
-                | Fault::Platform(_)
-                | Fault::Headers
-                | Fault::Giant
-                | Fault::Error,
-            ) => true,
-            Some(
-                Fault::Cut(_)
-                | Fault::Stall(_)
-                | Fault::End(_)
-                | Fault::Malformed(_)
-                | Fault::Length
-                | Fault::Type
-                | Fault::Gzip,
-            ) => false,
-        };
-        is_whole && self.trickle.is_none()
+        self.fault.as_ref().is_none_or(Fault::is_plain) && self.trickle.is_none()
     }
 
     /// A misspelt option is refused: passed over, it would make a test pass that tested nothing.
@@ -139,84 +134,50 @@ impl Script {
             Some(("usage", "none")) => self.usage = UsageTold::None,
             Some(("usage", "every")) => self.usage = UsageTold::Every,
             Some(("end", "none")) => self.has_no_end = true,
+            Some(("limit", count)) => self.limits.get_or_insert_default().limit = number(count)?,
+            Some(("remaining", count)) => self.limits.get_or_insert_default().remaining = number(count)?,
+            Some(("reset", wait)) => self.limits.get_or_insert_default().reset = milliseconds(wait)?,
             Some(("fault", fault)) => self.fault = Some(Fault::parse(fault)?),
+            Some(("times", "0")) => return Err("model option times takes 1 or more".to_owned()),
+            Some(("times", times)) => self.times = Some(number(times)?),
+            Some(("only", end)) if !end.is_empty() => self.only = Some(end.to_owned()),
+            Some(("after", "none")) => self.after = Some(After::Unsaid),
+            Some(("after", wait)) => {
+                self.after = Some(match wait.strip_prefix("ms:") {
+                    Some(wait) => After::Millis(number(wait)?),
+                    None => After::Seconds(number(wait)?),
+                });
+            }
             _ => {
                 return Err(format!(
-                    "unknown model option {option:?}: chunks=, pace=, trickle=, usage=none, usage=every, end=none \
-                     or fault= may follow a +"
+                    "unknown model option {option:?}: chunks=, pace=, trickle=, usage=none, usage=every, end=none, \
+                     limit=, remaining=, reset=, fault=, times=, only= or after= may follow a +"
                 ));
             }
         }
         Ok(())
     }
-}
 
-impl Fault {
-    fn parse(fault: &str) -> Result<Self, String> {
-        match fault.split_once(':').unwrap_or((fault, "")) {
-            ("redirect", "") => Ok(Self::Redirect),
-            ("headers", "") => Ok(Self::Headers),
-            ("cut", count) => words(count).map(Self::Cut),
-            ("stall", count) => words(count).map(Self::Stall),
-            ("end", count) => words(count).map(Self::End),
-            ("malformed", count) => words(count).map(Self::Malformed),
-            ("giant", "") => Ok(Self::Giant),
-            ("length", "") => Ok(Self::Length),
-            ("type", "") => Ok(Self::Type),
-            ("gzip", "") => Ok(Self::Gzip),
-            ("error", "") => Ok(Self::Error),
-            ("silent", wait) => milliseconds(wait).map(Self::Silent),
-            ("status", code) => status(code).map(Self::Status),
-            ("platform", code) => status(code).map(Self::Platform),
-            _ => Err(format!(
-                "unknown fault {fault:?}: redirect, silent:<ms>, status:<code>, platform:<code>, headers, \
-                 cut[:<words>], stall[:<words>], end[:<words>], malformed[:<words>], giant, length, type, gzip \
-                 or error"
-            )),
+    /// An option about a fault is refused where there is none, for the same reason.
+    fn check(&self) -> Result<(), String> {
+        if self.fault.is_none() && (self.times.is_some() || self.only.is_some()) {
+            return Err("model options times and only need a fault".to_owned());
         }
-    }
-
-    /// The fault of a path below `/_fault/`; `None` is a path that does not exist.
-    pub(crate) fn of_path(path: &str, query: &str) -> Option<Result<Self, String>> {
-        match path.split_once('/').unwrap_or((path, "")) {
-            ("redirect", "") => Some(Ok(Self::Redirect)),
-            ("headers", "") => Some(Ok(Self::Headers)),
-            ("cut", "") => Some(Ok(Self::Cut(WORDS_BEFORE))),
-            ("silent", "") => {
-                let wait = query.split('&').find_map(|pair| pair.strip_prefix("ms="));
-                Some(milliseconds(wait.unwrap_or("")).map(Self::Silent))
-            }
-            ("status", code) => Some(status(code).map(Self::Status)),
-            ("platform", code) => Some(status(code).map(Self::Platform)),
-            _ => None,
+        if self.after.is_some() && !matches!(self.fault, Some(Fault::Status(_))) {
+            return Err("model option after needs fault=status".to_owned());
         }
+        Ok(())
     }
 }
 
-fn status(code: &str) -> Result<StatusCode, String> {
-    let status = code.parse::<StatusCode>().ok();
-    let status = status.filter(|status| (400..600).contains(&status.as_u16()));
-    status.ok_or_else(|| format!("a status is 400 to 599, not {code:?}"))
-}
-
-fn words(count: &str) -> Result<usize, String> {
-    match count.parse() {
-        Ok(count) => Ok(count),
-        Err(_) if count.is_empty() => Ok(WORDS_BEFORE),
-        Err(_) => Err(format!("{count:?} is not a number of words")),
-    }
-}
-
-fn milliseconds(text: &str) -> Result<Duration, String> {
-    match text.parse() {
-        Ok(count) => Ok(Duration::from_millis(count)),
-        Err(_) => Err(format!("{text:?} is not a number of milliseconds")),
-    }
+fn number(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("{text:?} is not a number"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::End;
 
     fn parse(model: &str) -> Result<Script, String> {
         Model::try_from(model.to_owned()).map(|model| model.script)
@@ -242,6 +203,19 @@ mod tests {
         };
         assert_eq!(parse("m+trickle=7,usage=none,end=none,fault=cut:12"), Ok(expected));
         assert_eq!(parse("m+fault=stall").unwrap().fault, Some(Fault::Stall(3)));
+        let expected = Script {
+            limits: Some(Limits { remaining: 0, reset: Duration::from_millis(20), ..Limits::default() }),
+            fault: Some(Fault::Ended(End::Reset)),
+            times: Some(2),
+            only: Some("-bad".to_owned()),
+            ..Script::default()
+        };
+        assert_eq!(parse("m+fault=reset,times=2,only=-bad,remaining=0,reset=20"), Ok(expected));
+        for (after, expected) in
+            [("3", After::Seconds(3)), ("none", After::Unsaid), ("ms:40", After::Millis(40))]
+        {
+            assert_eq!(parse(&format!("m+fault=status:429,after={after}")).unwrap().after, Some(expected));
+        }
         let model = Model::try_from("gpt-example+pace=0".to_owned()).unwrap();
         assert_eq!(model.name, "gpt-example");
     }
@@ -264,20 +238,34 @@ mod tests {
             "m+trickle=0",
             "m+usage=sometimes",
             "m+fault=",
+            "m+fault=error:200",
+            "m+fault=late",
+            "m+fault=reset:3",
+            "m+fault=hangup:3",
+            "m+fault=down",
+            "m+fault=page",
+            "m+fault=page:527",
+            "m+fault=context:3",
+            "m+fault=filter:3",
+            "m+fault=prefill:3",
+            "m+fault=vast:0",
+            "m+fault=early",
+            "m+fault=early:101",
+            "m+fault=early:103:0",
+            "m+times=1",
+            "m+fault=cut,times=0",
+            "m+fault=cut,times=x",
+            "m+only=k",
+            "m+fault=cut,only=",
+            "m+fault=cut,after=3",
+            "m+fault=status:429,after=ms",
+            "m+fault=status:429,after=ms:",
+            "m+fault=status:429,after=-1",
+            "m+remaining=x",
+            "m+limit=",
+            "m+reset=1s",
         ] {
             assert!(parse(model).is_err(), "{model}");
         }
-    }
-
-    #[test]
-    fn paths_name_the_same_faults() {
-        let silent = Fault::Silent(Duration::from_millis(30));
-        assert_eq!(Fault::of_path("silent", "a=b&ms=30"), Some(Ok(silent)));
-        assert_eq!(
-            Fault::of_path("status/503", ""),
-            Some(Ok(Fault::Status(StatusCode::SERVICE_UNAVAILABLE)))
-        );
-        assert!(matches!(Fault::of_path("status/200", ""), Some(Err(_))));
-        assert_eq!(Fault::of_path("nothing", ""), None);
     }
 }

@@ -6,11 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{any, get, post};
-use axum::serve::ListenerExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::record::RequestLog;
+use crate::tally::Tallies;
+use crate::wire::{Line, Wires};
 use crate::{anthropic, control, exchange, gemini, openai, record};
 
 /// How long open exchanges may go on after a stop was asked for: a silent or slow one must not
@@ -33,9 +34,17 @@ impl Default for Options {
     }
 }
 
+/// What outlives a request.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) options: Options,
+    pub(crate) tallies: Tallies,
+}
+
 /// Every route. The control endpoints are not recorded, or reading the log would fill it.
-pub fn router(options: Options) -> Router {
+fn router(options: Options) -> Router {
     let log = RequestLog::default();
+    let tallies = Tallies::default();
     let providers = Router::new()
         .route("/v1/chat/completions", post(openai::chat))
         .route("/v1/completions", post(openai::completions))
@@ -51,9 +60,9 @@ pub fn router(options: Options) -> Router {
         .route(control::REDIRECTED, any(control::redirected))
         .method_not_allowed_fallback(exchange::method_not_allowed)
         .fallback(exchange::fault_or_not_found)
-        .with_state(options)
+        .with_state(App { options, tallies: tallies.clone() })
         .layer(from_fn_with_state(log.clone(), record::layer));
-    control::router(log).merge(providers)
+    control::router(log, tallies).merge(providers)
 }
 
 /// Serves until the task is dropped.
@@ -68,9 +77,8 @@ pub async fn serve_until(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let (stopping, stopped) = oneshot::channel();
-    // Chunks are small and paced: Nagle's algorithm would merge and delay them.
-    let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
-    let server = axum::serve(listener, router(options)).with_graceful_shutdown(async move {
+    let service = router(options).into_make_service_with_connect_info::<Line>();
+    let server = axum::serve(Wires(listener), service).with_graceful_shutdown(async move {
         stop.await;
         // The receiver is gone only when nobody waits for the deadline any more.
         let _ = stopping.send(());

@@ -11,12 +11,13 @@ use crate::answer::{Answer, Finish, Usage};
 use crate::content::{Message, Turn};
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, data};
-use crate::script::{Model, Script, UsageTold};
+use crate::script::{Asked, Model, Script, UsageTold};
 use crate::server::Options;
+use crate::stage::Stage;
 
 #[derive(Deserialize)]
 struct Request {
-    model: Model,
+    model: Asked,
     messages: Vec<Message>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -30,7 +31,7 @@ pub(super) struct StreamOptions {
 }
 
 pub(crate) async fn chat(exchange: Exchange) -> Response {
-    exchange.answer(|request, options| Ok(reply(request, options))).await
+    exchange.answer(|request, stage| Ok(reply(request, stage))).await
 }
 
 /// A stream that answers nobody in particular.
@@ -38,15 +39,16 @@ pub(crate) fn stream(model: &Model, options: Options) -> Reply {
     Reply::Events(events(model, Answer::compose(model, &[], None), options, false))
 }
 
-fn reply(request: Request, options: Options) -> (Script, Reply) {
+fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { model, messages, stream, stream_options, max_tokens, max_completion_tokens } = request;
     let turns: Vec<Turn> = messages.into_iter().map(Turn::from).collect();
+    let model = stage.admit(model, &turns);
     let answer = Answer::compose(&model, &turns, max_completion_tokens.or(max_tokens));
     let reply = if stream == Some(true) {
         let include_usage = stream_options.and_then(|options| options.include_usage) == Some(true);
-        Reply::Events(events(&model, answer, options, include_usage))
+        Reply::Events(events(&model, answer, stage.options, include_usage))
     } else {
-        let mut body = completion(&model, &answer, options);
+        let mut body = completion(&model, &answer, stage.options);
         let mut told = Told::from(answer.usage);
         if model.script.usage == UsageTold::None {
             body["usage"] = Value::Null;

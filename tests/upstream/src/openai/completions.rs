@@ -10,12 +10,12 @@ use crate::answer::{Answer, Usage};
 use crate::content::Turn;
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, data};
-use crate::script::{Model, Script, UsageTold};
-use crate::server::Options;
+use crate::script::{Asked, Script, UsageTold};
+use crate::stage::Stage;
 
 #[derive(Deserialize)]
 struct Request {
-    model: Model,
+    model: Asked,
     prompt: String,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -23,13 +23,16 @@ struct Request {
 }
 
 pub(crate) async fn completions(exchange: Exchange) -> Response {
-    exchange.answer(|request, options| Ok(reply(request, options))).await
+    exchange.answer(|request, stage| Ok(reply(request, stage))).await
 }
 
-fn reply(request: Request, options: Options) -> (Script, Reply) {
+fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { model, prompt, stream, stream_options, max_tokens } = request;
-    let answer = Answer::compose(&model, &[Turn::user(prompt)], max_tokens);
-    let object = Object { id: format!("cmpl-{}", answer.id), model: model.name, created: options.created };
+    let turns = [Turn::user(prompt)];
+    let model = stage.admit(model, &turns);
+    let answer = Answer::compose(&model, &turns, max_tokens);
+    let object =
+        Object { id: format!("cmpl-{}", answer.id), model: model.name, created: stage.options.created };
     let is_told = match model.script.usage {
         UsageTold::None => false,
         UsageTold::Usual | UsageTold::Every => true,

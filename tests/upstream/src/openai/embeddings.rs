@@ -12,7 +12,8 @@ use crate::answer::tokens;
 use crate::error::Problem;
 use crate::exchange::Exchange;
 use crate::reply::{Reply, Told};
-use crate::script::{Model, Script, UsageTold};
+use crate::script::{Asked, Script, UsageTold};
+use crate::stage::Stage;
 
 /// As `text-embedding-3-small`.
 const DEFAULT_DIMENSIONS: usize = 1_536;
@@ -20,7 +21,7 @@ const MAX_DIMENSIONS: usize = 4_096;
 
 #[derive(Deserialize)]
 struct Request {
-    model: Model,
+    model: Asked,
     input: Input,
     encoding_format: Option<Encoding>,
     dimensions: Option<usize>,
@@ -49,11 +50,12 @@ struct Item {
 }
 
 pub(crate) async fn embeddings(exchange: Exchange) -> Response {
-    exchange.answer(|request, _options| reply(request)).await
+    exchange.answer(reply).await
 }
 
-fn reply(request: Request) -> Result<(Script, Reply), Problem> {
+fn reply(request: Request, stage: &Stage) -> Result<(Script, Reply), Problem> {
     let Request { model, input, encoding_format, dimensions } = request;
+    let model = stage.admit(model, &[]);
     let dimensions = dimensions.unwrap_or(DEFAULT_DIMENSIONS);
     if !(1..=MAX_DIMENSIONS).contains(&dimensions) {
         let detail = format!("dimensions must be 1 to {MAX_DIMENSIONS}");

@@ -8,12 +8,12 @@ use crate::answer::{Answer, Finish, Usage};
 use crate::content::{Message, Turn};
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, event};
-use crate::script::{Model, Script, UsageTold};
-use crate::server::Options;
+use crate::script::{Asked, Script, UsageTold};
+use crate::stage::Stage;
 
 #[derive(Deserialize)]
 struct Request {
-    model: Model,
+    model: Asked,
     input: Input,
     instructions: Option<String>,
     stream: Option<bool>,
@@ -28,22 +28,23 @@ enum Input {
 }
 
 pub(crate) async fn responses(exchange: Exchange) -> Response {
-    exchange.answer(|request, options| Ok(reply(request, options))).await
+    exchange.answer(|request, stage| Ok(reply(request, stage))).await
 }
 
-fn reply(request: Request, options: Options) -> (Script, Reply) {
+fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { model, input, instructions, stream, max_output_tokens } = request;
     let mut turns: Vec<Turn> = instructions.iter().cloned().map(Turn::other).collect();
     match input {
         Input::Text(text) => turns.push(Turn::user(text)),
         Input::Items(items) => turns.extend(items.into_iter().map(Turn::from)),
     }
+    let model = stage.admit(model, &turns);
     let answer = Answer::compose(&model, &turns, max_output_tokens);
     let response = Object {
         id: format!("resp_{}", answer.id),
         message_id: format!("msg_{}", answer.id),
         model: model.name,
-        created: options.created,
+        created: stage.options.created,
         instructions,
         max_output_tokens,
         has_usage: model.script.usage != UsageTold::None,

@@ -12,7 +12,7 @@ use crate::exchange::{Exchange, authenticate};
 use crate::reply::Reply;
 
 pub(crate) async fn upload(exchange: Exchange) -> Response {
-    let Exchange { api, options, parts, body } = exchange;
+    let Exchange { api, options, parts, body, .. } = exchange;
     let mut hash = Sha256::new();
     let mut bytes = 0;
     let mut frames = body.into_data_stream();

@@ -12,6 +12,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::{Entry, RequestLog, lock};
 use crate::error::Api;
+use crate::wire::Unsent;
 
 pub(crate) async fn layer(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
@@ -24,7 +25,9 @@ pub(crate) async fn layer(State(log): State<RequestLog>, request: Request, next:
     // A client that leaves before the answer drops this future, and with it the entry.
     let mut response = next.run(Request::from_parts(parts, Body::from_stream(body))).await;
 
-    entry.answered(response.status(), response.extensions().get());
+    if response.extensions().get::<Unsent>().is_none() {
+        entry.answered(response.status(), response.extensions().get());
+    }
     if let Ok(id) = HeaderValue::from_str(&format!("req_{:08}", entry.seq)) {
         response.headers_mut().insert(request_id_header(api), id);
     }

@@ -5,33 +5,11 @@ use std::time::Duration;
 use reqwest::Response;
 use serde_json::{Value, json};
 
-use crate::harness::{Upstream, content_type, joined};
-
-const PROVIDERS: [&str; 4] = ["chat", "responses", "anthropic", "gemini"];
+use crate::harness::{PROVIDERS, Upstream, content_type, joined};
 
 async fn ask(upstream: &Upstream, provider: &str, options: &str, stream: bool) -> Response {
     let model = format!("m+chunks=6,{options}");
-    let messages = json!([{"role": "user", "content": "hi there"}]);
-    match provider {
-        "chat" => {
-            let body = json!({"model": model, "stream": stream, "messages": messages,
-                "stream_options": {"include_usage": true}});
-            upstream.openai("/v1/chat/completions", &body).await
-        }
-        "responses" => {
-            let body = json!({"model": model, "stream": stream, "input": messages});
-            upstream.openai("/v1/responses", &body).await
-        }
-        "anthropic" => {
-            let body = json!({"model": model, "stream": stream, "max_tokens": 100, "messages": messages});
-            upstream.anthropic(&body).await
-        }
-        _ => {
-            let action = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
-            let body = json!({"contents": [{"role": "user", "parts": [{"text": "hi there"}]}]});
-            upstream.gemini(&format!("/v1beta/models/{model}:{action}"), &body).await
-        }
-    }
+    upstream.ask(provider, &model, &[("user", "hi there")], stream).await
 }
 
 /// What came, and whether the connection ended as it should.

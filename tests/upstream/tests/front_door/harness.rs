@@ -5,8 +5,11 @@ use std::time::Duration;
 use example_upstream::{Options, serve};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response};
-use serde_json::Value;
-use tokio::net::TcpListener;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+pub const PROVIDERS: [&str; 4] = ["chat", "responses", "anthropic", "gemini"];
 
 pub struct Upstream {
     pub base: String,
@@ -42,6 +45,57 @@ impl Upstream {
 
     pub async fn gemini(&self, path: &str, body: &Value) -> Response {
         self.post(path).header("x-goog-api-key", "AIza-test").json(body).send().await.unwrap()
+    }
+
+    /// The same conversation, of roles and texts, in each provider's format.
+    pub async fn ask(
+        &self,
+        provider: &str,
+        model: &str,
+        conversation: &[(&str, &str)],
+        stream: bool,
+    ) -> Response {
+        let messages = conversation.iter().map(|(role, text)| json!({"role": role, "content": text}));
+        let messages: Vec<Value> = messages.collect();
+        match provider {
+            "chat" => {
+                let body = json!({"model": model, "stream": stream, "messages": messages,
+                    "stream_options": {"include_usage": true}});
+                self.openai("/v1/chat/completions", &body).await
+            }
+            "responses" => {
+                let body = json!({"model": model, "stream": stream, "input": messages});
+                self.openai("/v1/responses", &body).await
+            }
+            "anthropic" => {
+                let body = json!({"model": model, "stream": stream, "max_tokens": 100, "messages": messages});
+                self.anthropic(&body).await
+            }
+            _ => {
+                let contents = conversation.iter().map(|(role, text)| {
+                    let role = if *role == "assistant" { "model" } else { role };
+                    json!({"role": role, "parts": [{"text": text}]})
+                });
+                let action = if stream { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                let body = json!({"contents": contents.collect::<Vec<Value>>()});
+                self.gemini(&format!("/v1beta/models/{model}:{action}"), &body).await
+            }
+        }
+    }
+
+    /// A chat request over a connection of its own, and all that comes back on it.
+    pub async fn raw_chat(&self, model: &str) -> (Vec<u8>, std::io::Result<usize>) {
+        let mut stream = TcpStream::connect(self.base.trim_start_matches("http://")).await.unwrap();
+        let body = json!({"model": model, "messages": []}).to_string();
+        let request = format!(
+            "POST /v1/chat/completions HTTP/1.1\r\nhost: upstream\r\nauthorization: Bearer k\r\n\
+             connection: close\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut received = Vec::new();
+        let ended = stream.read_to_end(&mut received).await;
+        (received, ended)
     }
 
     /// The request log, oldest first.

@@ -5,8 +5,11 @@
 
 mod anthropic;
 mod broken;
+mod connection;
 mod control;
 mod fault;
 mod gemini;
 mod harness;
 mod openai;
+mod refusal;
+mod retry;
