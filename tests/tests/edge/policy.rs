@@ -277,7 +277,7 @@ async fn pages_of_the_origins_listed_can_call_and_read() {
     forged.assert_refused(401, "malformed_token", Api::OpenAi);
     assert_eq!(forged.header("access-control-allow-origin"), Some(origin));
     // Preflights leave no event.
-    let events = events(&edge, 5).await;
+    let events = events(&edge, 4).await;
     assert!(events.iter().all(|event| event.method == "POST"), "{events:?}");
 }
 
