@@ -3,7 +3,7 @@
 use crate::authenticate::Caller;
 use crate::event::Trace;
 use crate::head::Head;
-use crate::policies::Policies;
+use crate::policies::{Policies, Whose};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Halt, Snapshot};
 use crate::target::{ProviderName, Target};
@@ -68,7 +68,7 @@ pub fn authorize<'a>(
     trace.provider(name);
     check_endpoint(&providers.providers[provider], head.method, target.path)?;
     let policies = Policies::new(providers, provider, caller.project().clone(), caller.profile());
-    let is_judged = policies.check_head(head, target.path).map_err(Refusal::from)?;
+    let is_judged = policies.check_head(Whose::All, head, target.path).map_err(Refusal::from)?;
     let limit = policies.body_limit(is_judged);
     // A body whose length is not declared is counted as it passes.
     if head.content_length().is_some_and(|length| length > limit.bytes) {

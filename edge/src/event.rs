@@ -107,6 +107,11 @@ impl Draft {
         self.event.provider = trace.provider.map(|name| cut(&name, MAX_TEXT_LEN).to_owned());
     }
 
+    /// Who is asked now.
+    pub fn provider(&mut self, name: &str) {
+        self.event.provider = Some(cut(name, MAX_TEXT_LEN).to_owned());
+    }
+
     pub fn model_requested(&mut self, model: &str) {
         self.event.model_requested = Some(cut(model, MAX_TEXT_LEN).to_owned());
     }

@@ -9,6 +9,7 @@ pub struct Head<'a> {
     /// Path and query, as they came.
     pub path_and_query: &'a str,
     headers: &'a str,
+    text: &'a str,
 }
 
 impl<'a> Head<'a> {
@@ -17,7 +18,12 @@ impl<'a> Head<'a> {
         let (url, headers) = rest.split_once('\n')?;
         let authority = url.find("://")? + 3;
         let path = url[authority..].find('/').map_or("/", |at| &url[authority + at..]);
-        Some(Self { method, path_and_query: path, headers })
+        Some(Self { method, path_and_query: path, headers, text })
+    }
+
+    /// What it was parsed from.
+    pub fn text(&self) -> &'a str {
+        self.text
     }
 
     /// Names and values in the order of the request.

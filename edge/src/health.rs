@@ -38,7 +38,9 @@ pub fn answer(isolate: &Isolate, head: &Head<'_>, now: UnixMs, memory: usize) ->
         None => (503, json!({"status": "no_snapshot", "snapshot": null})),
     };
     if head.path_and_query == VERBOSE && is_signed(isolate, head, now / 1000) {
-        body["isolate"] = json!({"memory_bytes": memory, "stats": isolate.stats()});
+        let balance = isolate.balance.borrow();
+        let providers: Vec<_> = balance.standings.all().collect();
+        body["isolate"] = json!({"memory_bytes": memory, "stats": isolate.stats(), "providers": providers});
     }
     (status, body)
 }

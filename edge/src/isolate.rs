@@ -9,6 +9,7 @@ use crate::snapshot::fresh::FreshTokens;
 use crate::snapshot::holder::Holder;
 use crate::snapshot::objects;
 use crate::snapshot::shelf::ShelfStats;
+use crate::ways::{Balance, Means};
 use serde::Serialize;
 use shared::id::UnixMs;
 use shared::snapshot::signed::SnapshotVerifier;
@@ -28,6 +29,7 @@ pub struct Isolate {
     pub traffic: Cell<Traffic>,
     pub nonces: Nonces,
     pub outbox: RefCell<Outbox>,
+    pub balance: RefCell<Balance>,
 }
 
 /// How often it had to look elsewhere than in its memory.
@@ -63,7 +65,14 @@ impl Isolate {
             traffic: Cell::default(),
             nonces: Nonces::default(),
             outbox: RefCell::new(Outbox::new(id)),
+            balance: RefCell::default(),
         }
+    }
+
+    /// What it takes to send something upstream.
+    pub fn means(&self, now: UnixMs) -> Means<'_> {
+        let Settings { deployment_id, credential_keys, .. } = &self.settings;
+        Means { deployment_id, keys: credential_keys, balance: &self.balance, now }
     }
 
     pub fn stats(&self) -> Stats {

@@ -4,6 +4,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod balance;
 pub mod capture;
 pub mod cors;
 pub mod credential;
@@ -13,6 +14,7 @@ pub mod head;
 pub mod health;
 pub mod in_flight;
 pub mod isolate;
+pub mod leg;
 pub mod load;
 pub mod observe;
 pub mod outbox;
@@ -22,6 +24,7 @@ pub mod refusal;
 pub mod route;
 pub mod snapshot;
 pub mod target;
+pub mod ways;
 
 #[cfg(test)]
 mod testing;

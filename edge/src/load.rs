@@ -154,7 +154,7 @@ pub async fn decide<S: Source>(
     snapshot: Option<&Snapshot>,
     head: &Head<'_>,
     now: UnixMs,
-    chance: u32,
+    chance: u64,
     trace: &mut Trace,
 ) -> Result<Plan, Refusal> {
     let unavailable = || {
@@ -165,7 +165,7 @@ pub async fn decide<S: Source>(
     };
     let snapshot = snapshot.ok_or_else(unavailable)?;
     for _ in 0..MAX_LOADS {
-        match pipeline::decide(&isolate.settings, snapshot, &isolate.fresh, head, now, chance, trace) {
+        match pipeline::decide(isolate, snapshot, head, now, chance, trace) {
             Ok(plan) => return Ok(plan),
             Err(Halt::Refuse(refusal)) => return Err(refusal),
             Err(Halt::Load(object)) => {

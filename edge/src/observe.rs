@@ -8,6 +8,7 @@ mod facts;
 mod fields;
 mod frame;
 mod json;
+pub mod opening;
 mod repeat;
 pub mod request;
 mod sse;

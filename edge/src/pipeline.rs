@@ -4,9 +4,9 @@ use crate::authenticate::authenticate;
 use crate::authorize::authorize;
 use crate::event::Trace;
 use crate::head::Head;
+use crate::isolate::Isolate;
 use crate::refusal::{Code, Refusal};
 use crate::route::{self, Plan};
-use crate::snapshot::fresh::FreshTokens;
 use crate::snapshot::{Halt, Snapshot};
 use crate::target::{ProviderName, Target, split_provider};
 use shared::id::UnixMs;
@@ -28,20 +28,19 @@ pub struct Settings {
 /// `Halt::Fresh` ask for an object; the caller loads it and decides again.
 /// `trace` learns how far it came.
 pub fn decide(
-    settings: &Settings,
+    isolate: &Isolate,
     snapshot: &Snapshot,
-    fresh: &FreshTokens,
     head: &Head<'_>,
     now: UnixMs,
-    chance: u32,
+    chance: u64,
     trace: &mut Trace,
 ) -> Result<Plan, Halt> {
     let target = Target::parse(head.path_and_query)?;
     check_upgrade(head)?;
-    let caller = authenticate(head, &settings.tags, snapshot, fresh, now)?;
+    let caller = authenticate(head, &isolate.settings.tags, snapshot, &isolate.fresh, now)?;
     trace.caller(&caller);
     let permit = authorize(snapshot, caller, head, target, now, trace)?;
-    Ok(route::plan(&permit, head, &settings.deployment_id, &settings.credential_keys, chance)?)
+    Ok(route::plan(&permit, head, isolate.means(now), chance)?)
 }
 
 fn check_upgrade(head: &Head<'_>) -> Result<(), Refusal> {

@@ -27,6 +27,16 @@ pub struct Policies {
     profile: Option<usize>,
 }
 
+/// Whose policies are asked: a route judges what the caller asks for by its own,
+/// and what a provider is sent by the provider's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    All,
+    /// The project's and the token's.
+    Callers,
+    Providers,
+}
+
 /// How large a request's body may be, and what to say of one that is larger.
 #[derive(Clone, Debug)]
 pub struct BodyLimit {
@@ -49,23 +59,38 @@ impl Policies {
         &self.providers.providers[self.provider]
     }
 
-    fn carried(&self) -> impl Iterator<Item = (Owner, &Carried)> {
+    pub fn project(&self) -> &Rc<LiveProject> {
+        &self.project
+    }
+
+    /// The same for another provider; none if there is no such.
+    pub fn with_provider(&self, name: &str) -> Option<Self> {
+        let provider = self.providers.providers.iter().position(|provider| provider.name == name)?;
+        Some(Self { provider, ..self.clone() })
+    }
+
+    fn carried(&self, whose: Whose) -> impl Iterator<Item = (Owner, &Carried)> {
         let provider = self.provider().policy.as_ref();
         let profile = self.profile.and_then(|at| self.project.profiles.get(at));
         let token = profile.map(|profile| &profile.policy);
         [(Owner::Provider, provider), (Owner::Project, self.project.policy.as_ref()), (Owner::Token, token)]
             .into_iter()
+            .filter(move |(owner, _)| match whose {
+                Whose::All => true,
+                Whose::Callers => *owner != Owner::Provider,
+                Whose::Providers => *owner == Owner::Provider,
+            })
             .filter_map(|(owner, policy)| Some((owner, policy?)))
     }
 
     /// Those that can be read: once the head was judged, that is all.
-    fn readable(&self) -> impl Iterator<Item = (Owner, &Policy)> {
-        self.carried().filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)))
+    fn readable(&self, whose: Whose) -> impl Iterator<Item = (Owner, &Policy)> {
+        self.carried(whose).filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)))
     }
 
     /// Judges what is known without the body. Whether a rule must read it then.
-    pub fn check_head(&self, head: &Head<'_>, endpoint: &str) -> Result<bool, Denial> {
-        if self.carried().next().is_none() {
+    pub fn check_head(&self, whose: Whose, head: &Head<'_>, endpoint: &str) -> Result<bool, Denial> {
+        if self.carried(whose).next().is_none() {
             return Ok(false);
         }
         let facts = Facts {
@@ -76,10 +101,10 @@ impl Policies {
             country: head.header("cf-ipcountry"),
             body_length: head.content_length(),
         };
-        for (owner, carried) in self.carried() {
+        for (owner, carried) in self.carried(whose) {
             carried.read(owner)?.check(owner, &facts)?;
         }
-        let mut parameters = self.parameters(endpoint);
+        let mut parameters = self.parameters(whose, endpoint);
         parameters.check_path(endpoint)?;
         let is_read = !parameters.is_empty() && policy::has_body(head.method);
         if is_read {
@@ -91,23 +116,24 @@ impl Policies {
     /// Judges what the body holds.
     pub fn check_body<R: io::Read>(
         &self,
+        whose: Whose,
         endpoint: &str,
         content_type: Option<&str>,
         body: Body<'_, R>,
     ) -> Result<(), Denial> {
-        let mut parameters = self.parameters(endpoint);
+        let mut parameters = self.parameters(whose, endpoint);
         parameters.check_path(endpoint)?;
         parameters.check(content_type, body)
     }
 
-    fn parameters(&self, endpoint: &str) -> Parameters<'_> {
-        Parameters::of(self.readable(), endpoint)
+    fn parameters(&self, whose: Whose, endpoint: &str) -> Parameters<'_> {
+        Parameters::of(self.readable(whose), endpoint)
     }
 
     pub fn body_limit(&self, is_judged: bool) -> BodyLimit {
         let own = if is_judged { MAX_JUDGED_BYTES } else { MAX_BODY_BYTES };
         let least = self
-            .readable()
+            .readable(Whose::All)
             .filter_map(|(owner, policy)| policy.max_body_bytes.map(|max| (max, owner, policy)))
             .min_by_key(|(max, _, _)| *max);
         match least {
@@ -121,16 +147,16 @@ impl Policies {
     /// Whether pages may call, from origins that somebody listed; the request's
     /// own has passed.
     pub fn names_origins(&self) -> bool {
-        self.readable().any(|(_, policy)| policy.origins.is_some())
+        self.readable(Whose::All).any(|(_, policy)| policy.origins.is_some())
     }
 
     /// Whether a header of the client's goes upstream.
     pub fn forwards(&self, name: &str) -> bool {
-        self.readable().all(|(_, policy)| policy.forwards(name))
+        self.readable(Whose::All).all(|(_, policy)| policy.forwards(name))
     }
 
     pub fn limits_headers(&self) -> bool {
-        self.readable().any(|(_, policy)| policy.forwarded_headers.is_some())
+        self.readable(Whose::All).any(|(_, policy)| policy.forwarded_headers.is_some())
     }
 }
 

@@ -1,21 +1,20 @@
-//! What goes upstream: the URL, with which key, and which headers stay behind.
+//! What goes upstream, and which headers stay behind.
 
 use crate::authorize::Permit;
 use crate::capture;
 use crate::cors;
 use crate::head::Head;
+use crate::leg::Leg;
 use crate::policies::{BodyLimit, Policies};
 use crate::refusal::{Code, Refusal};
-use crate::snapshot::project::LiveProject;
+use crate::ways::{Means, Ways};
 use shared::header;
-use shared::key::KeyRing;
+use shared::policy;
 use shared::provider::{Api, Provider, Timeouts};
 use shared::redaction::Redactor;
 use shared::snapshot::config::StreamUsage;
 use std::borrow::Cow;
-use std::fmt;
 use std::rc::Rc;
-use uuid::Uuid;
 use zeroize::Zeroizing;
 
 const JSON: &str = "application/json";
@@ -28,23 +27,16 @@ pub fn is_small(length: u64) -> bool {
     length <= MAX_BODY_READ
 }
 
-/// A request as it goes upstream. Header lists are in the form in which they
-/// cross to JavaScript: lines.
+/// What is known of a request before its body, and where it may go.
+#[derive(Debug)]
 pub struct Plan {
-    pub url: String,
-    /// Names of the client's headers that stay behind.
-    pub withheld: String,
-    /// Name, value, name, value...: set in place of the client's.
-    pub set: Zeroizing<String>,
-    /// Names of the upstream's headers that do not reach the client.
-    pub answer_withheld: Cow<'static, str>,
-    pub timeouts: Timeouts,
-    /// The provider's name, its API, and the path that it sees.
-    pub provider: String,
+    pub ways: Ways,
+    /// The first of them; none where the body must be read to know it.
+    pub first: Option<Leg>,
+    /// Of the provider that was named: its API, its times, and the path that it sees.
     pub api: Api,
+    pub timeouts: Timeouts,
     pub endpoint: String,
-    /// Which of the project's it is.
-    pub credential_id: Uuid,
     pub stream_usage: StreamUsage,
     /// The request is JSON that may ask a model.
     pub is_json: bool,
@@ -57,6 +49,7 @@ pub struct Plan {
     pub body_limit: BodyLimit,
     /// What must read the body before it goes upstream.
     pub judge: Option<Judge>,
+    pub content_type: Option<String>,
     /// Headers of the answer, as lines, that let a page read it.
     pub cors: String,
 }
@@ -65,14 +58,15 @@ pub struct Plan {
 #[derive(Clone, Debug)]
 pub struct Judge {
     pub policies: Policies,
-    pub content_type: Option<String>,
 }
 
 impl Plan {
     /// Whether the body is read before it goes upstream: a rule must read it, or
     /// it is of a known, small length.
     pub fn is_body_read(&self) -> bool {
-        self.judge.is_some() || (self.is_observed() && self.body_length.is_some_and(is_small))
+        self.judge.is_some()
+            || self.first.is_none()
+            || (self.is_observed() && self.body_length.is_some_and(is_small))
     }
 
     /// Whether what it holds is of interest beyond what is allowed.
@@ -81,63 +75,57 @@ impl Plan {
     }
 }
 
-impl fmt::Debug for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Plan({})", self.url)
+/// `chance` picks among what is of equal rank.
+pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64) -> Result<Plan, Refusal> {
+    let (policies, target) = (permit.policies(), permit.target());
+    let (provider, project) = (policies.provider(), policies.project());
+    let is_json = is_json(head);
+    let redactor = project.redactor();
+    let is_read = is_json || redactor.is_some();
+    let mut ways = Ways::new(policies.clone(), head, target, is_read, chance, means.now);
+    let is_routed = is_json && !project.routes.is_empty();
+    if is_routed && head.header("content-encoding").is_some_and(|coding| coding != "identity") {
+        let message = "The body is compressed, and a route must read it: send it as it is.";
+        return Err(Refusal::new(Code::Denied(policy::Code::EncodedBody), message));
     }
+    let first = if is_routed { None } else { Some(ways.first(means)?) };
+    Ok(Plan {
+        ways,
+        first,
+        api: provider.api,
+        timeouts: provider.timeouts,
+        endpoint: target.path.to_owned(),
+        stream_usage: project.stream_usage,
+        is_json,
+        is_captured: redactor.is_some() && has_text(head),
+        redactor,
+        body_length: head.content_length(),
+        body_limit: policies.body_limit(permit.is_judged() || is_routed),
+        judge: permit.is_judged().then(|| Judge { policies: policies.clone() }),
+        content_type: head
+            .header("content-type")
+            .filter(|_| is_routed || permit.is_judged())
+            .map(str::to_owned),
+        cors: if policies.names_origins() { cors::allow(head) } else { String::new() },
+    })
 }
 
-/// `chance` picks among credentials of equal priority.
-pub fn plan(
-    permit: &Permit<'_>,
-    head: &Head<'_>,
-    deployment_id: &str,
-    keys: &KeyRing,
-    chance: u32,
-) -> Result<Plan, Refusal> {
-    let (provider, target) = (permit.provider(), permit.target());
-    let project = permit.caller().project();
-    let (credential_id, key) = choose_key(project, provider, deployment_id, keys, chance)?;
+/// What is set of a request's headers: name, value, name, value...
+pub fn set(provider: &Provider, key: &str, is_read: bool) -> Zeroizing<String> {
     let mut set = Zeroizing::new(String::with_capacity(256));
     for (name, value) in &provider.default_headers {
         push_line(&mut set, name);
         push_line(&mut set, value);
     }
-    let limits_headers = permit.policies().limits_headers();
-    let is_json = is_json(head);
-    let redactor = project.redactor();
-    if is_json || redactor.is_some() {
+    if is_read {
         // Its answer is read.
         push_line(&mut set, "accept-encoding");
         push_line(&mut set, "identity");
     }
     push_line(&mut set, &provider.auth.header);
     set.push_str(&provider.auth.prefix);
-    set.push_str(&key);
-    Ok(Plan {
-        url: [&provider.base_url, target.path, &target.query].concat(),
-        withheld: withheld(head, &provider.allowed_headers, |name| {
-            !limits_headers || permit.policies().forwards(name)
-        }),
-        set,
-        answer_withheld: answer_withheld(&provider.allowed_headers),
-        timeouts: provider.timeouts,
-        provider: provider.name.clone(),
-        api: provider.api,
-        endpoint: target.path.to_owned(),
-        credential_id,
-        stream_usage: project.stream_usage,
-        is_json,
-        is_captured: redactor.is_some() && has_text(head),
-        redactor,
-        body_length: head.content_length(),
-        body_limit: permit.policies().body_limit(permit.is_judged()),
-        judge: permit.is_judged().then(|| Judge {
-            policies: permit.policies().clone(),
-            content_type: head.header("content-type").map(str::to_owned),
-        }),
-        cors: if permit.policies().names_origins() { cors::allow(head) } else { String::new() },
-    })
+    set.push_str(key);
+    set
 }
 
 fn is_json(head: &Head<'_>) -> bool {
@@ -152,50 +140,18 @@ fn has_text(head: &Head<'_>) -> bool {
     has_body && is_plain && head.header("content-type").is_some_and(capture::is_text)
 }
 
-fn choose_key(
-    project: &LiveProject,
-    provider: &Provider,
-    deployment_id: &str,
-    keys: &KeyRing,
-    chance: u32,
-) -> Result<(Uuid, Zeroizing<String>), Refusal> {
-    let candidates: Vec<(u32, u32)> = project
-        .credentials
-        .iter()
-        .map(|candidate| {
-            if candidate.provider == provider.name { (candidate.priority, candidate.weight) } else { (0, 0) }
-        })
-        .collect();
-    let unusable = |why: &'static str| Refusal::new(Code::UpstreamUnavailable, why);
-    let chosen = choose(&candidates, chance)
-        .ok_or_else(|| unusable("The project has no active credential for this provider."))?;
-    let key = project.open(chosen, provider, deployment_id, keys).ok_or_else(|| {
-        unusable("The project's credential for this provider cannot be used. Its owner must renew it.")
-    })?;
-    Ok((project.credentials[chosen].id, key))
-}
-
-/// Of (priority, weight) pairs, the index of one with the lowest priority, in
-/// proportion to weights; those with weight 0 do not take part.
-fn choose(candidates: &[(u32, u32)], chance: u32) -> Option<usize> {
-    let first = candidates.iter().filter(|(_, weight)| *weight > 0).map(|(priority, _)| *priority).min()?;
-    let eligible = || {
-        candidates.iter().enumerate().filter(move |(_, (priority, weight))| *priority == first && *weight > 0)
-    };
-    let total: u64 = eligible().map(|(_, (_, weight))| u64::from(*weight)).sum();
-    // Scales `chance` from 0..2^32 to 0..total.
-    let mut rest = (u64::from(chance) * total) >> 32;
-    for (index, (_, weight)) in eligible() {
-        match rest.checked_sub(u64::from(*weight)) {
-            Some(left) => rest = left,
-            None => return Some(index),
-        }
+/// Names of the client's headers that stay behind.
+pub fn withheld(head: &Head<'_>, policies: &Policies) -> String {
+    let allowed = &policies.provider().allowed_headers;
+    if policies.limits_headers() {
+        withheld_unless(head, allowed, |name| policies.forwards(name))
+    } else {
+        withheld_unless(head, allowed, |_| true)
     }
-    None
 }
 
 /// `forwards` tells of each other header whether it goes upstream.
-fn withheld(head: &Head<'_>, allowed: &[String], forwards: impl Fn(&str) -> bool) -> String {
+fn withheld_unless(head: &Head<'_>, allowed: &[String], forwards: impl Fn(&str) -> bool) -> String {
     let mut names = String::new();
     for (name, value) in head.headers() {
         if is_withheld(name)
@@ -222,7 +178,7 @@ const ANSWER_WITHHELD: &str = "connection\nkeep-alive\nproxy-authenticate\nproxy
     x-latchkey-error\nalt-svc\nopenai-organization\nopenai-project\n\
     access-control-allow-origin\naccess-control-allow-credentials";
 
-fn answer_withheld(allowed: &[String]) -> Cow<'static, str> {
+pub fn answer_withheld(allowed: &[String]) -> Cow<'static, str> {
     if allowed.is_empty() {
         return Cow::Borrowed(ANSWER_WITHHELD);
     }
@@ -269,7 +225,7 @@ mod tests {
         let lines: String = headers.iter().flat_map(|(name, value)| [*name, "\n", *value, "\n"]).collect();
         let text = format!("GET\nhttp://edge/\n{lines}");
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
-        let names = withheld(&Head::parse(&text).unwrap(), &allowed, |_| true);
+        let names = withheld_unless(&Head::parse(&text).unwrap(), &allowed, |_| true);
         names.split('\n').filter(|name| !name.is_empty()).map(str::to_owned).collect()
     }
 
@@ -329,15 +285,5 @@ mod tests {
     #[test]
     fn headers_nominated_by_connection_stay_behind() {
         assert_eq!(withheld_of(&[("connection", "x-hop, bad name")], &[]), ["connection", "x-hop"]);
-    }
-
-    #[test]
-    fn the_lowest_priority_goes_first_in_proportion_to_weights() {
-        assert_eq!(choose(&[], 0), None);
-        assert_eq!(choose(&[(0, 0)], 0), None);
-        assert_eq!(choose(&[(1, 5), (0, 1), (0, 0)], u32::MAX), Some(1));
-        let candidates = [(0, 1), (0, 3)];
-        let share = (0..1000u32).filter(|i| choose(&candidates, i * (u32::MAX / 1000)) == Some(1)).count();
-        assert!((740..=760).contains(&share), "{share}");
     }
 }

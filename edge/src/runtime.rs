@@ -91,7 +91,7 @@ async fn respond(
     let snapshot = snapshot.as_deref();
     let id = new_id(now);
     let own_headers = own_headers(id, snapshot, now);
-    let chance = u32::from_le_bytes(random::take());
+    let chance = u64::from_le_bytes(random::take());
     let mut draft = Draft::new(id, head, snapshot.map(Snapshot::version), now, begun);
     let mut trace = Trace::default();
     let decision = load::decide(isolate, source, snapshot, head, now, chance, &mut trace);

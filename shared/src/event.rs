@@ -121,6 +121,9 @@ pub struct Bodies {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attempt {
     pub provider: String,
+    /// As it was sent, where a route said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
     pub credential_id: Uuid,
     pub started_at: UnixMs,
     /// When its headers were there, or it was given up.
@@ -352,6 +355,7 @@ mod tests {
             error_code: None,
             attempts: vec![Attempt {
                 provider: "openai".into(),
+                model: None,
                 credential_id,
                 started_at: 1_795_444_000_001,
                 ended_at: 1_795_444_000_100,

@@ -61,6 +61,7 @@ impl Isolate {
             error_code: None,
             attempts: vec![Attempt {
                 provider: "openai".into(),
+                model: None,
                 credential_id: id::new(1, &[3; 10]),
                 started_at: started_at + 1,
                 ended_at: started_at + 100,

@@ -62,17 +62,62 @@ fn gemini_target(endpoint: &str) -> Option<(&str, &str)> {
     target.rsplit_once(':')
 }
 
-/// The same body with `stream_options.include_usage` set to true, every other
-/// byte as it was. For chat completions and completions. None where it is no
-/// stream, or where two readers could take the body differently.
-pub fn with_usage_asked(body: &[u8]) -> Option<Vec<u8>> {
+/// A place of a body, from its first byte up to another, and what is written there instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Edit {
+    pub from: usize,
+    pub to: usize,
+    pub text: String,
+}
+
+/// The body with some places written anew, every other byte as it was. The places
+/// are in order, and apart.
+pub fn edited(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut whole = Vec::with_capacity(body.len() + edits.iter().map(|edit| edit.text.len()).sum::<usize>());
+    let mut from = 0;
+    for edit in edits {
+        whole.extend_from_slice(body.get(from..edit.from).unwrap_or_default());
+        whole.extend_from_slice(edit.text.as_bytes());
+        from = edit.to;
+    }
+    whole.extend_from_slice(body.get(from..).unwrap_or_default());
+    whole
+}
+
+/// Where the model's name is, quotes included. None where there is none, or
+/// where two readers could take the body differently.
+pub fn place_of_model(body: &[u8]) -> Option<(usize, usize)> {
+    let mut places = Vec::new();
+    let mut scanner = Scanner::new(&REQUEST);
+    scanner.feed(body, &mut |part, value, at| {
+        if part == Part::Model && places.len() < 2 {
+            places.push(matches!(value, Value::Text(_)).then_some(at));
+        }
+    });
+    let [Some(end)] = places.as_slice() else { return None };
+    let end = usize::try_from(*end).ok().filter(|_| scanner.is_whole())?;
+    // Of the quotes before the last, those within the name have a backslash before them.
+    let mut from = end.checked_sub(1)?;
+    loop {
+        from = body.get(..from)?.iter().rposition(|&byte| byte == b'"')?;
+        let backslashes = body.get(..from)?.iter().rev().take_while(|&&byte| byte == b'\\').count();
+        if backslashes % 2 == 0 {
+            return Some((from, end));
+        }
+    }
+}
+
+/// What sets `stream_options.include_usage` to true. For chat completions and
+/// completions. None where it is so already, where it is no stream, or where two
+/// readers could take the body differently.
+pub fn usage_asked(body: &[u8]) -> Option<Edit> {
     const OPTION: &str = "\"include_usage\":true";
     let edit = Places::of(body)?.edit()?;
-    let (at, end, text) = match edit {
-        Edit::Nothing => return Some(body.to_vec()),
-        Edit::Value { end, length } => (end.checked_sub(length)?, end, "true".to_owned()),
-        Edit::Options { end, length } => (end.checked_sub(length)?, end, format!("{{{OPTION}}}")),
-        Edit::Into { brace, is_root } => {
+    let (from, to, text) = match edit {
+        Change::Nothing => return None,
+        Change::Value { end, length } => (end.checked_sub(length)?, end, "true".to_owned()),
+        Change::Options { end, length } => (end.checked_sub(length)?, end, format!("{{{OPTION}}}")),
+        Change::Into { brace, is_root } => {
             let at = brace.checked_add(1)?;
             let is_empty = body.get(at..)?.trim_ascii_start().starts_with(b"}");
             let comma = if is_empty { "" } else { "," };
@@ -84,7 +129,7 @@ pub fn with_usage_asked(body: &[u8]) -> Option<Vec<u8>> {
             (at, at, member)
         }
     };
-    Some([body.get(..at)?, text.as_bytes(), body.get(end..)?].concat())
+    Some(Edit { from, to, text })
 }
 
 /// What was found, how often and where.
@@ -105,7 +150,7 @@ enum Found {
 }
 
 /// What has to be written where.
-enum Edit {
+enum Change {
     Nothing,
     /// In place of a `false` or `null` that ends there.
     Value {
@@ -152,20 +197,22 @@ impl Places {
         scanner.is_whole().then_some(places)
     }
 
-    fn edit(&self) -> Option<Edit> {
+    fn edit(&self) -> Option<Change> {
         let brace = usize::try_from(self.root?).ok()?;
         if self.streams != [true] {
             return None;
         }
         match (self.options.as_slice(), self.include.as_slice()) {
-            ([], _) => Some(Edit::Into { brace, is_root: true }),
-            ([(Found::Null, end)], _) => Some(Edit::Options { end: usize::try_from(*end).ok()?, length: 4 }),
-            ([(Found::Object, at)], []) => {
-                Some(Edit::Into { brace: usize::try_from(*at).ok()?, is_root: false })
+            ([], _) => Some(Change::Into { brace, is_root: true }),
+            ([(Found::Null, end)], _) => {
+                Some(Change::Options { end: usize::try_from(*end).ok()?, length: 4 })
             }
-            ([(Found::Object, _)], [(Found::Bool(true), _)]) => Some(Edit::Nothing),
+            ([(Found::Object, at)], []) => {
+                Some(Change::Into { brace: usize::try_from(*at).ok()?, is_root: false })
+            }
+            ([(Found::Object, _)], [(Found::Bool(true), _)]) => Some(Change::Nothing),
             ([(Found::Object, _)], [(found @ (Found::Bool(false) | Found::Null), end)]) => {
-                Some(Edit::Value {
+                Some(Change::Value {
                     end: usize::try_from(*end).ok()?,
                     length: if *found == Found::Null { 4 } else { 5 },
                 })
@@ -211,8 +258,10 @@ mod tests {
 
     #[test]
     fn usage_is_asked_for_and_nothing_else_is_touched() {
-        let edited =
-            |body: &str| with_usage_asked(body.as_bytes()).map(|body| String::from_utf8(body).unwrap());
+        let edited = |body: &str| {
+            usage_asked(body.as_bytes())
+                .map(|edit| String::from_utf8(super::edited(body.as_bytes(), &[edit])).unwrap())
+        };
         for (body, expected) in [
             (r#"{"stream":true}"#, r#"{"stream_options":{"include_usage":true},"stream":true}"#),
             (
@@ -239,10 +288,6 @@ mod tests {
                 r#"{"stream_options":{"include_usage": null},"stream":true}"#,
                 r#"{"stream_options":{"include_usage": true},"stream":true}"#,
             ),
-            (
-                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
-                r#"{"stream_options":{"include_usage":true},"stream":true}"#,
-            ),
         ] {
             assert_eq!(edited(body).as_deref(), Some(expected));
         }
@@ -250,6 +295,8 @@ mod tests {
             "",
             "[]",
             "{}",
+            // It is asked for.
+            r#"{"stream_options":{"include_usage":true},"stream":true}"#,
             r#"{"stream":false}"#,
             r#"{"stream":true"#,
             r#"{"stream":true}}"#,
@@ -263,6 +310,24 @@ mod tests {
         ] {
             assert_eq!(edited(body), None, "{body}");
         }
+    }
+
+    #[test]
+    fn the_model_is_found_as_it_is_written() {
+        for (body, name) in [
+            (r#"{"model":"gpt-4o"}"#, Some("\"gpt-4o\"")),
+            (r#"{"a":{"model":"x"}, "mod\u0065l" : "a\"b\\" ,"c":1}"#, Some("\"a\\\"b\\\\\"")),
+            (r#"{"model":""}"#, Some("\"\"")),
+            (r#"{"model":"a","model":"b"}"#, None),
+            (r#"{"model":null}"#, None),
+            (r#"{"model":"a""#, None),
+            ("", None),
+        ] {
+            let place = place_of_model(body.as_bytes());
+            assert_eq!(place.map(|(from, to)| &body[from..to]), name, "{body}");
+        }
+        let edit = Edit { from: 9, to: 17, text: "\"b\"".into() };
+        assert_eq!(edited(br#"{"model":"gpt-4o"}"#, &[edit]), br#"{"model":"b"}"#);
     }
 
     proptest! {
@@ -280,7 +345,7 @@ mod tests {
             body.insert("stream".into(), json!(true));
             body.extend(options.map(|options| ("stream_options".to_owned(), options)));
             let text = if is_pretty { serde_json::to_vec_pretty(&body) } else { serde_json::to_vec(&body) }.unwrap();
-            let edited: serde_json::Value = serde_json::from_slice(&with_usage_asked(&text).unwrap()).unwrap();
+            let edited: serde_json::Value = serde_json::from_slice(&edited(&text, &[usage_asked(&text).unwrap()])).unwrap();
             let options = body.entry("stream_options").or_insert(json!({}));
             if options.is_null() {
                 *options = json!({});

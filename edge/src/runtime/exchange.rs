@@ -5,17 +5,23 @@ use super::glue::exchange as glue;
 use super::isolate::{self, Host};
 use super::reading::Reading;
 use super::{events, forward, now};
+use crate::balance::error_kind::{self, ErrorKind};
+use crate::balance::happened::Happened;
+use crate::balance::signs::Signs;
 use crate::capture::Capture;
 use crate::event::{Draft, Passed};
+use crate::leg::{self, Leg};
+use crate::observe::opening::Opening;
+use crate::observe::request::Edit;
 use crate::observe::strip::Strip;
 use crate::observe::{End, Observer, request};
-use crate::policies::BodyLimit;
+use crate::policies::{BodyLimit, Whose};
 use crate::refusal::Refusal;
 use crate::route::{self, Judge, Plan};
+use crate::ways::{self, Ways};
 use js_sys::{Array, Uint8Array};
 use shared::event::{Attempt, Event, Outcome};
 use shared::id::UnixMs;
-use shared::policy::Denial;
 use shared::policy::parameters::Body;
 use shared::provider::Api;
 use shared::snapshot::config::StreamUsage;
@@ -23,6 +29,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::BufReader;
 use std::rc::Rc;
+use std::{mem, slice};
 use uuid::Uuid;
 use wasm_bindgen::prelude::{Closure, JsValue};
 use worker::Context;
@@ -41,6 +48,9 @@ const UNSEEN: u8 = 5;
 /// Of a large body, so much is in Rust's memory at a time.
 const PIECE: usize = 64 * 1024;
 
+/// JavaScript's word for a stream that begins with an error.
+const FAULTY: &str = "faulty";
+
 /// The content type of a stream.
 const EVENTS: &str = "text/event-stream";
 
@@ -53,10 +63,13 @@ const SWEEP_EVERY: UnixMs = 60_000;
 pub(super) struct Exchange {
     context: Rc<Context>,
     draft: Draft,
-    /// What the attempt will tell.
-    provider: String,
-    credential_id: Uuid,
+    ways: Ways,
+    /// The one that is gone now; none before it is known.
+    leg: Option<Gone>,
+    /// When that began, or at first, when the request did.
     started_at: UnixMs,
+    /// Of the beginning of a stream, until it is known what it is.
+    opening: Opening,
     api: Api,
     endpoint: String,
     /// The request asks in JSON: then the answer is read, if it is one.
@@ -69,12 +82,24 @@ pub(super) struct Exchange {
     capture: Option<Capture>,
     body_limit: BodyLimit,
     judge: Option<Judge>,
-    /// What the judge said.
-    denial: Option<Denial>,
+    content_type: Option<String>,
+    /// Why nothing went upstream.
+    refusal: Option<Refusal>,
+    /// What asks a stream for its usage.
+    usage_asked: Option<Edit>,
     /// The request's body is of interest beyond what is allowed.
     is_observed: bool,
     /// By then it has ended, one way or another.
     ends_by: UnixMs,
+}
+
+/// What an attempt tells of its leg.
+struct Gone {
+    provider: String,
+    model: Option<String>,
+    credential_id: Uuid,
+    /// It is known how its provider fared.
+    is_judged: bool,
 }
 
 #[derive(Default)]
@@ -88,34 +113,58 @@ struct UnderWay {
 }
 
 impl Exchange {
-    pub(super) fn new(
-        host: &Host,
-        context: Rc<Context>,
-        draft: Draft,
-        plan: &Plan,
-        judge: Option<Judge>,
-    ) -> Self {
+    pub(super) fn new(host: &Host, context: Rc<Context>, draft: Draft, plan: Plan) -> Self {
         let now = now();
-        Self {
+        let is_observed = plan.is_observed();
+        let mut exchange = Self {
             context,
             draft,
-            provider: plan.provider.clone(),
-            credential_id: plan.credential_id,
+            ways: plan.ways,
+            leg: None,
             started_at: now,
+            opening: Opening::default(),
             api: plan.api,
-            endpoint: plan.endpoint.clone(),
+            endpoint: plan.endpoint,
             is_json: plan.is_json,
             stream_usage: plan.stream_usage,
             observer: None,
             strip: None,
             is_passed: false,
-            capture: plan.redactor.clone().map(|redactor| Capture::new(redactor, host.room.clone())),
-            body_limit: plan.body_limit.clone(),
-            judge,
-            denial: None,
-            is_observed: plan.is_observed(),
+            capture: plan.redactor.map(|redactor| Capture::new(redactor, host.room.clone())),
+            body_limit: plan.body_limit,
+            judge: plan.judge,
+            content_type: plan.content_type,
+            refusal: None,
+            usage_asked: None,
+            is_observed,
             ends_by: now + UnixMs::from(plan.timeouts.total_ms) + SLACK,
+        };
+        if let Some(leg) = &plan.first {
+            exchange.goes(leg);
         }
+        exchange
+    }
+
+    fn goes(&mut self, leg: &Leg) {
+        let now = now();
+        self.started_at = now + leg.wait_ms;
+        self.ends_by = self.ends_by.max(now + UnixMs::from(leg.timeouts.total_ms) + SLACK);
+        self.draft.provider(&leg.provider);
+        self.opening = Opening::default();
+        self.leg = Some(Gone {
+            provider: leg.provider.clone(),
+            model: leg.model.clone(),
+            credential_id: leg.credential_id,
+            is_judged: false,
+        });
+    }
+
+    /// As it crosses, with all that is written anew in the body.
+    fn leg_to_text(&mut self, mut leg: Leg) -> String {
+        self.goes(&leg);
+        leg.edits.extend(self.usage_asked.clone());
+        leg.edits.sort_unstable_by_key(|edit| edit.from);
+        leg.to_text().to_string()
     }
 
     /// There was no answer to pass on. The edge refused, unless the client was gone.
@@ -126,9 +175,9 @@ impl Exchange {
         refusal: Option<&Refusal>,
         bytes_in: u64,
     ) {
-        // Else nothing went upstream.
-        if self.judge.is_none() && self.denial.is_none() {
-            let attempt = self.attempt(None, outcome);
+        let is_sent = self.judge.is_none() && self.refusal.is_none();
+        if let Some(attempt) = self.attempt(None, outcome).filter(|_| is_sent) {
+            self.judged(happened_of(outcome), Signs::default());
             self.draft.attempt_ended(attempt);
         }
         self.draft.bytes_in(bytes_in);
@@ -140,50 +189,99 @@ impl Exchange {
         events::record_captured(host, &self.context, event, self.capture);
     }
 
-    fn attempt(&self, status: Option<u16>, outcome: Outcome) -> Attempt {
+    /// None before anything goes upstream.
+    fn attempt(&self, status: Option<u16>, outcome: Outcome) -> Option<Attempt> {
+        let Gone { provider, model, credential_id, is_judged: _ } = self.leg.as_ref()?;
+        let (provider, model, credential_id) = (provider.clone(), model.clone(), *credential_id);
         let ended_at = now();
-        let (provider, credential_id) = (self.provider.clone(), self.credential_id);
-        Attempt { provider, credential_id, started_at: self.started_at, ended_at, status, outcome }
+        Some(Attempt {
+            provider,
+            model,
+            credential_id,
+            started_at: self.started_at,
+            ended_at,
+            status,
+            outcome,
+        })
+    }
+
+    /// The isolate learns how the provider fared, once; none: that will not be known.
+    fn judged(&mut self, happened: Option<Happened>, signs: Signs) {
+        let Some(host) = isolate::current().filter(|_| self.ways.may_retry()) else { return };
+        if self.leg.as_mut().is_some_and(|leg| !mem::replace(&mut leg.is_judged, true)) {
+            match happened {
+                Some(happened) => self.ways.ended(happened, signs, host.isolate.means(now())),
+                None => self.ways.given_up(&host.isolate.balance),
+            }
+        }
     }
 
     /// What this request in particular is refused with, where `word` says so.
     pub(super) fn own_refusal(&self, word: &str) -> Option<Refusal> {
         match word {
             forward::TOO_LARGE => Some(self.body_limit.refusal()),
-            forward::DENIED => self.denial.clone().map(Refusal::from),
+            forward::DENIED => self.refusal.clone(),
             _ => None,
         }
     }
 
-    /// The request's body has been read; what goes upstream instead, if anything else does.
+    /// The request's body has been read.
     fn asked(&mut self, body: &Uint8Array) -> Asked {
-        let length = body.length();
-        let whole = route::is_small(u64::from(length)).then(|| body.to_vec());
-        if let Some(Judge { policies, content_type }) = self.judge.take() {
-            let read = match &whole {
-                Some(body) => Body::Whole(body),
-                None => Body::Read(BufReader::with_capacity(PIECE, Reading::new(body))),
-            };
-            if let Err(denial) = policies.check_body(&self.endpoint, content_type.as_deref(), read) {
-                self.denial = Some(denial);
-                return Asked::Denied;
-            }
-        }
-        match whole.filter(|_| self.is_observed).and_then(|body| self.observed(&body)) {
-            Some(changed) => Asked::Changed(changed),
-            None => Asked::AsItCame,
-        }
+        let asked = self.judge_body(body);
+        asked.unwrap_or_else(|refusal| {
+            self.refusal = Some(refusal);
+            Asked::Denied
+        })
     }
 
-    /// The body that goes upstream instead, if it is another.
-    fn observed(&mut self, body: &[u8]) -> Option<Vec<u8>> {
-        if let Some(capture) = &mut self.capture {
-            capture.request(body);
+    fn judge_body(&mut self, body: &Uint8Array) -> Result<Asked, Refusal> {
+        let is_routed = self.leg.is_none();
+        let is_whole = is_routed || route::is_small(u64::from(body.length()));
+        let whole = is_whole.then(|| body.to_vec());
+        let content_type = self.content_type.take();
+        let check = |judge: &Judge, whose, endpoint: &str| {
+            let content_type = content_type.as_deref();
+            let read = match &whole {
+                Some(body) => Body::Whole(body.as_slice()),
+                None => Body::Read(BufReader::with_capacity(PIECE, Reading::new(body))),
+            };
+            judge.policies.check_body(whose, endpoint, content_type, read).map_err(Refusal::from)
+        };
+        let judge = self.judge.take();
+        if let Some(judge) = &judge {
+            check(judge, if is_routed { Whose::Callers } else { Whose::All }, &self.endpoint)?;
         }
-        let asked = request::read(self.api, &self.endpoint, body);
+        let seen = whole.as_deref().filter(|_| self.is_observed || is_routed).unwrap_or_default();
+        if let (true, Some(capture)) = (!seen.is_empty(), &mut self.capture) {
+            capture.request(seen);
+        }
+        let asked = request::read(self.api, &self.endpoint, seen);
         if let Some(model) = &asked.model {
             self.draft.model_requested(model);
         }
+        self.usage_asked = self.usage_asked(&asked, seen);
+        if !is_routed {
+            return Ok(match &self.usage_asked {
+                Some(edit) => Asked::Edited(leg::edits_to_text(slice::from_ref(edit))),
+                None => Asked::AsItCame,
+            });
+        }
+        let Some(host) = isolate::current() else { return Ok(Asked::Denied) };
+        let means = host.isolate.means(now());
+        let place = request::place_of_model(seen);
+        let content_type = content_type.as_deref();
+        let model = asked.model.as_deref().unwrap_or_default();
+        let question = ways::Asked { model, body: seen, content_type, place };
+        let has_route = self.ways.follow_route(question, means, self.started_at)?;
+        if let (false, Some(judge)) = (has_route, &judge) {
+            check(judge, Whose::Providers, &self.endpoint)?;
+        }
+        let leg = self.ways.first(means)?;
+        Ok(Asked::Goes(self.leg_to_text(leg)))
+    }
+
+    /// What is written into the body so that a stream tells its usage.
+    fn usage_asked(&mut self, asked: &request::Asked, body: &[u8]) -> Option<Edit> {
         let tells_unasked = asked.asks_usage || !asked.is_stream || !self.endpoint.ends_with("/completions");
         let strips = match self.stream_usage {
             StreamUsage::Leave => return None,
@@ -191,16 +289,48 @@ impl Exchange {
             StreamUsage::Ask => false,
             StreamUsage::AskAndStrip => true,
         };
-        let changed = request::with_usage_asked(body)?;
+        let edit = request::usage_asked(body)?;
         self.strip = strips.then(Strip::new);
-        Some(changed)
+        Some(edit)
+    }
+
+    /// Whom to ask after the last one failed, or answered with an error; none where
+    /// that is to be passed on.
+    fn failed(&mut self, word: &str, status: u16, headers: &str, refusal: Option<&[u8]>) -> Option<String> {
+        let host = isolate::current()?;
+        let now = now();
+        let (happened, outcome) = self.happened(word, status, refusal);
+        let attempt = self.attempt((status > 0).then_some(status), outcome);
+        self.leg.as_mut()?.is_judged = true;
+        let next = self.ways.next(happened, Signs::read(headers, now), host.isolate.means(now))?;
+        if let Some(attempt) = attempt {
+            self.draft.attempt(attempt);
+        }
+        Some(self.leg_to_text(next))
+    }
+
+    fn happened(&self, word: &str, status: u16, refusal: Option<&[u8]>) -> (Happened, Outcome) {
+        match word {
+            "timeout" => (Happened::Silent, Outcome::TimedOut),
+            "unreachable" => (Happened::Unreachable, Outcome::Unreachable),
+            "lost" => (Happened::Reset, Outcome::Unreachable),
+            "broken" => (Happened::Reset, Outcome::Answered),
+            FAULTY => {
+                let kind = self.opening.kind().unwrap_or(ErrorKind::Other);
+                (Happened::ErrorFirst { kind }, Outcome::Answered)
+            }
+            _ => (Happened::Answered { status, kind: refusal.map(error_kind::of) }, Outcome::Answered),
+        }
     }
 
     /// How the answer is to be passed on.
-    fn answered(&mut self, status: u16, content_type: &str) -> u8 {
-        let attempt = self.attempt(Some(status), Outcome::Answered);
-        self.draft.answered(status, attempt.ended_at);
-        self.draft.attempt(attempt);
+    fn answered(&mut self, status: u16, content_type: &str, signs: &str) -> u8 {
+        if let Some(attempt) = self.attempt(Some(status), Outcome::Answered) {
+            let signs = Signs::read(signs, attempt.ended_at);
+            self.judged(Some(Happened::Answered { status, kind: None }), signs);
+            self.draft.answered(status, attempt.ended_at);
+            self.draft.attempt(attempt);
+        }
         let is_captured = self.capture.as_mut().is_some_and(|capture| capture.answered(content_type));
         if !self.is_json || !is_read(content_type) {
             return match is_captured {
@@ -308,7 +438,10 @@ struct Ended {
 /// What becomes of a request whose body was read.
 enum Asked {
     AsItCame,
-    Changed(Vec<u8>),
+    /// With these edits.
+    Edited(String),
+    /// By this leg.
+    Goes(String),
     Denied,
 }
 
@@ -316,9 +449,18 @@ impl From<Asked> for JsValue {
     fn from(asked: Asked) -> Self {
         match asked {
             Asked::AsItCame => Self::UNDEFINED,
-            Asked::Changed(body) => bytes(&body),
+            Asked::Edited(text) | Asked::Goes(text) => text.into(),
             Asked::Denied => Self::FALSE,
         }
+    }
+}
+
+/// What is known of the provider by how an attempt ended that had no answer.
+fn happened_of(outcome: Outcome) -> Option<Happened> {
+    match outcome {
+        Outcome::Unreachable => Some(Happened::Unreachable),
+        Outcome::TimedOut => Some(Happened::Silent),
+        Outcome::Answered | Outcome::Redirected | Outcome::Abandoned => None,
     }
 }
 
@@ -429,9 +571,19 @@ pub(super) fn install() {
         // Where nobody can say that it may, it does not go upstream.
         with(number, |exchange| exchange.asked(&body)).unwrap_or(Asked::Denied).into()
     });
-    let answered = Closure::<dyn Fn(u32, u16, String) -> u8>::new(|number, status, content_type: String| {
-        with(number, |exchange| exchange.answered(status, &content_type)).unwrap_or(UNREAD)
+    let failed = Closure::<dyn Fn(u32, String, u16, String, Option<Vec<u8>>) -> Option<String>>::new(
+        |number, word: String, status, headers: String, refusal: Option<Vec<u8>>| {
+            with(number, |exchange| exchange.failed(&word, status, &headers, refusal.as_deref())).flatten()
+        },
+    );
+    let opening = Closure::<dyn Fn(u32, Vec<u8>) -> u8>::new(|number, piece: Vec<u8>| {
+        with(number, |exchange| exchange.opening.feed(&piece)).unwrap_or_default() as u8
     });
+    let answered = Closure::<dyn Fn(u32, u16, String, String) -> u8>::new(
+        |number, status, content_type: String, signs: String| {
+            with(number, |exchange| exchange.answered(status, &content_type, &signs)).unwrap_or(UNREAD)
+        },
+    );
     let piece = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, piece: Vec<u8>| {
         with(number, |exchange| exchange.piece(&piece)).map_or(JsValue::UNDEFINED, JsValue::from)
     });
@@ -446,9 +598,19 @@ pub(super) fn install() {
             forward::unanswered(number, &word, api, first_byte_ms, &headers, whole(bytes_in)).into()
         },
     );
-    glue::install(asked.as_ref(), answered.as_ref(), piece.as_ref(), ended.as_ref(), unanswered.as_ref());
+    glue::install(
+        asked.as_ref(),
+        failed.as_ref(),
+        opening.as_ref(),
+        answered.as_ref(),
+        piece.as_ref(),
+        ended.as_ref(),
+        unanswered.as_ref(),
+    );
     // They live as long as the isolate.
     asked.forget();
+    failed.forget();
+    opening.forget();
     answered.forget();
     piece.forget();
     ended.forget();

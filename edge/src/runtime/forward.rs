@@ -5,6 +5,7 @@ use super::glue::exchange as glue;
 use super::source::Kv;
 use super::{isolate, refuse};
 use crate::event::{CLIENT_LEFT, Draft};
+use crate::leg::Leg;
 use crate::refusal::{Code, Refusal};
 use crate::route::Plan;
 use js_sys::Promise;
@@ -20,34 +21,30 @@ const APIS: [Api; 3] = [Api::OpenAi, Api::Anthropic, Api::Gemini];
 pub(super) fn forward(
     source: &Kv,
     request: &Request,
-    mut plan: Plan,
+    plan: Plan,
     answer_headers: &str,
     draft: Draft,
 ) -> Promise {
     let host = &source.host;
-    let judge = plan.judge.take();
-    let is_body_read = judge.is_some() || (host.sends_events() && plan.is_body_read());
-    let number = if host.sends_events() || judge.is_some() {
-        host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, &plan, judge))
-    } else {
-        0
-    };
+    let must_be_read = plan.judge.is_some() || plan.first.is_none();
+    let is_body_read = must_be_read || (host.sends_events() && plan.is_body_read());
+    let leg = plan.first.as_ref().map(Leg::to_text).unwrap_or_default();
     #[expect(clippy::cast_precision_loss, reason = "100 MB is exact in an f64")]
     let (length, max_body) =
         (plan.body_length.map_or(-1.0, |length| length as f64), plan.body_limit.bytes as f64);
+    let api = plan.api as u8;
+    let number = if host.sends_events() || must_be_read {
+        host.exchanges.begin(host, Exchange::new(host, source.context.clone(), draft, plan))
+    } else {
+        0
+    };
     glue::forward(
         AsRef::<worker::worker_sys::Context>::as_ref(&*source.context),
         request,
         number,
-        plan.api as u8,
-        &plan.url,
-        &plan.withheld,
-        &plan.set,
-        &plan.answer_withheld,
+        api,
+        &leg,
         answer_headers,
-        plan.timeouts.first_byte_ms,
-        plan.timeouts.idle_ms,
-        plan.timeouts.total_ms,
         length,
         max_body,
         is_body_read,
@@ -119,6 +116,7 @@ fn judge(word: &str, first_byte_ms: u32) -> (Outcome, Option<Refusal>) {
         "redirect" => {
             (Outcome::Redirected, upstream_error("answered with a redirect, which is not followed"))
         }
+        "faulty" => (Outcome::Answered, upstream_error("began its answer with an error")),
         "broken" => (Outcome::Answered, upstream_error("broke off its answer")),
         _ => (Outcome::Unreachable, upstream_error("could not be reached")),
     };

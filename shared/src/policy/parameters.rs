@@ -5,7 +5,7 @@ use super::form::Form;
 use super::parameter::{ParameterRule, Scalar};
 use super::request::{Code, Denial};
 use super::{Owner, Policy};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use std::borrow::Cow;
 use std::io;
 
@@ -133,17 +133,38 @@ fn denial(ruled: &Ruled<'_>, problem: &str) -> Denial {
 /// The model that a path names, as Gemini's and Azure's do:
 /// `/v1beta/models/{model}:generateContent`, `/openai/deployments/{model}/...`.
 pub fn model_in_path(endpoint: &str) -> Option<Cow<'_, str>> {
-    let mut segments = endpoint.split('/');
-    segments
-        .by_ref()
-        .find(|segment| matches!(*segment, "models" | "tunedModels" | "deployments" | "engines" | "model"))?;
-    let segment = segments.next().filter(|segment| !segment.is_empty())?;
+    let (_, model, _) = around_model(endpoint)?;
+    Some(percent_decode_str(model).decode_utf8_lossy())
+}
+
+/// The path with another model in the place of the one that it names.
+pub fn with_model_in_path(endpoint: &str, model: &str) -> Option<String> {
+    let (before, _, after) = around_model(endpoint)?;
+    Some(format!("{before}{}{after}", utf8_percent_encode(model, IN_SEGMENT)))
+}
+
+/// All but what a segment may hold as it is (RFC 3986, 3.3); a colon ends a model.
+const IN_SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What precedes the model, itself, and what follows.
+fn around_model(endpoint: &str) -> Option<(&str, &str, &str)> {
+    let is_list =
+        |segment: &str| matches!(segment, "models" | "tunedModels" | "deployments" | "engines" | "model");
+    let mut from = 0;
+    for segment in endpoint.split('/') {
+        from += segment.len() + 1;
+        if is_list(segment) {
+            break;
+        }
+    }
+    let (before, rest) = endpoint.split_at_checked(from)?;
+    let segment = rest.split('/').next().filter(|segment| !segment.is_empty())?;
     let is_verb = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphabetic());
     let model = match segment.rsplit_once(':') {
         Some((model, verb)) if is_verb(verb) => model,
         Some(_) | None => segment,
     };
-    Some(percent_decode_str(model).decode_utf8_lossy())
+    Some((before, model, rest.get(model.len()..)?))
 }
 
 #[cfg(test)]
@@ -209,6 +230,22 @@ mod tests {
             let outcome = check(&[(Owner::Provider, &policy)], endpoint, "application/json", body);
             assert_eq!(outcome.is_ok(), is_allowed, "{endpoint} {body}");
         }
+    }
+
+    #[test]
+    fn a_path_can_be_given_another_model() {
+        let with = |path| with_model_in_path(path, "a b/c:d");
+        assert_eq!(
+            with("/v1beta/models/x:generateContent").as_deref(),
+            Some("/v1beta/models/a%20b%2Fc%3Ad:generateContent")
+        );
+        assert_eq!(
+            with("/openai/deployments/x/chat/completions").as_deref(),
+            Some("/openai/deployments/a%20b%2Fc%3Ad/chat/completions")
+        );
+        assert_eq!(with("/v1/chat/completions"), None);
+        assert_eq!(with("/v1/models"), None);
+        assert_eq!(with("/v1/models/"), None);
     }
 
     #[test]

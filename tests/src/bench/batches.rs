@@ -57,6 +57,7 @@ impl Isolate {
             error_code: None,
             attempts: vec![Attempt {
                 provider: "openai".into(),
+                model: None,
                 credential_id: Uuid::from_u128(7),
                 started_at: started_at + 1,
                 ended_at: started_at + 100,

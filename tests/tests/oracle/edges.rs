@@ -94,7 +94,7 @@ impl Edge {
             load::refresh(&isolate, &reads, at).await;
             let snapshot = isolate.holder.borrow().current();
             let mut trace = Trace::default();
-            load::decide(&isolate, &reads, snapshot.as_deref(), &head, at, chance, &mut trace).await
+            load::decide(&isolate, &reads, snapshot.as_deref(), &head, at, chance.into(), &mut trace).await
         });
         if let Some(told) = told.filter(|_| is_well) {
             self.knows = self.knows.max(told);
@@ -142,9 +142,10 @@ fn told_by_kv(runtime: &Runtime, published: &Published, now: Time) -> Option<Tim
 }
 
 fn sent(plan: &Plan) -> Sent {
-    let key = plan.set.lines().skip_while(|line| *line != "authorization").nth(1);
+    let leg = plan.first.as_ref().expect("it goes without its body");
+    let key = leg.set.lines().skip_while(|line| *line != "authorization").nth(1);
     let key = key.and_then(|value| value.strip_prefix("Bearer ")).expect("a provider key is set");
-    Sent { url: plan.url.clone(), key: key.to_owned() }
+    Sent { url: leg.url.clone(), key: key.to_owned() }
 }
 
 fn verdict(code: Code) -> Verdict {

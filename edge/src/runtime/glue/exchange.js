@@ -25,10 +25,25 @@ const GRACE_MS = 1000;
 const LAST_STATUS = 599;
 const BODILESS = [204, 205, 304];
 const NAME = /^[\w!#$%&'*+.^`|~-]+$/;
+const ENCODER = new TextEncoder();
 // setTimeout takes no more.
 const MAX_MS = 0x7fffffff;
 
 const BROKEN = "the answer broke off";
+
+// A body that must be known before it is known where it goes comes within that time.
+const BODY_MS = 600_000;
+// Between the parts of a leg: no header can hold it.
+const SECTION = "\x1f";
+// Of an answer's headers, those that tell when to come again.
+const SIGNS = /ratelimit|^retry-after/;
+// Of an error with such a status, what it says may change whom to ask.
+const MAY_TELL = [400, 403, 413, 422, 429];
+// What has begun may be one long line; more of it is not waited for.
+const MAX_OPENING = 64 * 1024;
+// What Rust says of the beginning of a stream.
+const UNCLEAR = 0;
+const FAULTY = 2;
 
 // How the passing on of an answer ended, in Rust's numbers.
 const CLEAN = 0;
@@ -45,11 +60,11 @@ const UNREAD = 0;
 const TEE = 2;
 const FILTER = 3;
 
-// Functions of Rust's: asked, answered, piece, ended, unanswered.
+// Functions of Rust's.
 let rust;
 
-export function install(asked, answered, piece, ended, unanswered) {
-  rust = { asked, answered, piece, ended, unanswered };
+export function install(asked, failed, opening, answered, piece, ended, unanswered) {
+  rust = { asked, failed, opening, answered, piece, ended, unanswered };
 }
 
 // Method, URL, then the name and value of each header, a line each.
@@ -67,8 +82,9 @@ export function answer(status, headers, body) {
 }
 
 // Sends a request upstream and makes the client's response of the answer; where
-// there is none to pass on, Rust makes it, told in a word why. `length` is that of
-// the body, if it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
+// there is none to pass on, Rust makes it, told in a word why. `leg` is where it
+// goes first, or "" where Rust must have read the body to know. `length` is that
+// of the body, if it is declared, else -1. Without an `exchange` (0) nobody asks how it ends.
 export function forward(context, request, exchange, ...rest) {
   const answered = carry(context, request, exchange, ...rest);
   // So that it comes to its end even if the client leaves.
@@ -76,43 +92,47 @@ export function forward(context, request, exchange, ...rest) {
   return answered;
 }
 
-async function carry(
-  context, request, exchange, api, url, withheld, headers, answerWithheld, answerHeaders,
-  firstByteMs, idleMs, totalMs, length, maxBody, isBodyRead,
-) {
-  const x = new Exchange(context, exchange, request, idleMs, totalMs);
-  const isOver = (word) => {
-    x.rest();
-    return rust.unanswered(exchange, word, api, firstByteMs, answerHeaders, x.upload?.length ?? x.bytesIn);
-  };
+async function carry(context, request, exchange, api, leg, answerHeaders, length, maxBody, isBodyRead) {
+  const x = new Exchange(context, exchange, request, leg);
   try {
-    let upstream = await x.ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead);
-    if (isRedirect(upstream.status) || upstream.status > LAST_STATUS) {
-      await upstream.body?.cancel();
-      return isOver(upstream.status > LAST_STATUS ? "no_status" : "redirect");
-    }
-    if (isPlatforms(upstream.status)) {
-      upstream = await x.ownError(upstream, firstByteMs);
-      if (upstream === undefined) return isOver(x.how === LEFT ? "left" : "unreachable");
-    }
+    const upstream = await x.answerTo(request, length, maxBody, isBodyRead);
     return await x.passOn(upstream, (body) => {
       const response = new Response(BODILESS.includes(upstream.status) ? null : body, upstream);
       const nominated = response.headers.get("connection");
       if (nominated !== null) remove(response.headers, names(nominated));
-      remove(response.headers, answerWithheld);
-      set(response.headers, answerHeaders);
+      remove(response.headers, x.leg.answerWithheld);
+      set(response.headers, answerHeaders + x.leg.told);
       return response;
     });
   } catch {
-    return isOver(x.why());
+    x.rest();
+    const { firstByteMs = 0, told = "" } = x.leg ?? {};
+    return rust.unanswered(exchange, x.why(), api, firstByteMs, answerHeaders + told, x.upload?.length ?? x.bytesIn);
   }
 }
 
+// One way for a request, as Rust writes it.
+function legOf(text) {
+  const [url, times, withheld, headers, answerWithheld, told, edits] = text.split(SECTION);
+  const [firstByteMs, firstTokenMs, idleMs, totalMs, waitMs, mayRetry] = times.split(" ").map(Number);
+  const headersOf = { withheld, headers, answerWithheld, told };
+  return { url, edits, firstByteMs, firstTokenMs, idleMs, totalMs, waitMs, mayRetry: mayRetry === 1, ...headersOf };
+}
+
 class Exchange {
-  constructor(context, id, request, idleMs, totalMs) {
+  constructor(context, id, request, leg) {
     this.context = context;
     this.id = id;
-    this.idleMs = idleMs;
+    this.leg = leg === "" ? undefined : legOf(leg);
+    // What was read of the request's body.
+    this.body = undefined;
+    // Why the last provider asked is no help, and what it said itself.
+    this.word = undefined;
+    this.refusal = undefined;
+    // Gives up waiting for one provider, where others can be asked.
+    this.giveUp = undefined;
+    // What was read of an answer before it was passed on.
+    this.held = [];
     this.abort = new AbortController();
     this.stopped = new Promise((stopped) => { this.tellStopped = stopped; });
     // Who reads the answer, if that is not the platform.
@@ -129,39 +149,73 @@ class Exchange {
     // Rust wants no more of the answer: it ends in an error.
     this.isRefused = false;
     // Of the whole, of the upstream's silence, and of the timer.
-    this.total = Date.now() + totalMs;
+    this.total = Date.now() + (this.leg?.totalMs ?? BODY_MS);
+    this.begun = Date.now();
     this.silence = Infinity;
     this.wakeAt = Infinity;
     this.timer = undefined;
     this.look = undefined;
-    this.lookEvery = Math.min(FIRST_LOOK_MS, idleMs / 2);
+    this.lookEvery = FIRST_LOOK_MS;
     if (id !== 0) {
       request.signal.addEventListener("abort", () => this.stop(LEFT));
       if (request.signal.aborted) this.stop(LEFT);
     }
   }
 
-  async ask(request, url, withheld, headers, firstByteMs, length, maxBody, isBodyRead) {
+  // The answer of the first provider that is of help, or of the last.
+  async answerTo(request, length, maxBody, isBodyRead) {
     this.bytesIn = Math.max(length, 0);
-    const options = { redirect: "manual" };
-    // Once, for all that is awaited: it looks then whether there is more to wait for.
-    this.setTimer(firstByteMs);
     const isSmall = length >= 0 && length <= SMALL_BODY;
+    // Once, for all that is awaited: it looks then whether there is more to wait for.
+    this.setTimer(this.leg?.firstByteMs);
     // Read, so that it is known whether it was the client that broke off.
-    const isRead = isBodyRead || (this.id !== 0 && isSmall && request.body !== null);
+    if (isBodyRead || (this.id !== 0 && isSmall && request.body !== null)) {
+      await this.readBody(request, isBodyRead, length, maxBody);
+    }
+    for (;;) {
+      let upstream;
+      try {
+        this.word = undefined;
+        this.refusal = undefined;
+        upstream = await this.ask(request, isSmall, length, maxBody);
+        upstream = await this.helpful(upstream);
+      } catch (error) {
+        if (this.how !== undefined) throw error;
+        this.word ??= this.why();
+      }
+      const isHelpless = this.word !== undefined || upstream.status >= 400;
+      if (isHelpless && this.leg.mayRetry && this.upload === undefined) {
+        const other = rust.failed(this.id, this.word ?? "", upstream?.status ?? 0, signs(upstream), this.refusal);
+        if (other !== undefined) {
+          upstream?.body?.cancel().catch(() => {});
+          this.held = [];
+          this.leg = legOf(other);
+          if (this.leg.waitMs > 0) await this.unlessStopped(sleep(this.leg.waitMs));
+          continue;
+        }
+      }
+      if (this.word !== undefined) throw new Error(this.word);
+      return upstream;
+    }
+  }
+
+  async ask(request, isSmall, length, maxBody) {
+    const { url, withheld, headers, firstByteMs, edits, mayRetry } = this.leg;
+    const options = { redirect: "manual" };
     // Where the body has been read, a request of its own would only be one more to make.
-    const outgoing = isRead
-      ? Object.assign(options, await this.withBodyRead(request, isBodyRead, length, maxBody))
+    const outgoing = this.body !== undefined
+      ? Object.assign(options, { method: request.method, headers: new Headers(request.headers), body: edited(this.body, edits) })
       : request.body === null || isSmall
         // The client's request is cloned as a whole; its headers are then edited.
         ? new Request(url, request)
         : this.withUpload(request, url, length, maxBody);
+    if (edits !== "") outgoing.headers.delete("content-length");
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
     const { upload } = this;
     // Of an answer to a request with a signal each read costs more.
     if (upload !== undefined) options.signal = this.abort.signal;
-    const answered = fetch(isRead ? url : outgoing, options);
+    const answered = fetch(this.body === undefined ? outgoing : url, options);
     // What a client takes to send a large body is not the upstream's silence.
     if (upload === undefined) this.expect(firstByteMs);
     // A body that broke off must not end upstream as if it were whole. But an
@@ -170,25 +224,82 @@ class Exchange {
       upload.failed = true;
       if (!upload.isAnswered || upload.exceeded) this.abort.abort();
     });
-    const upstream = await this.unlessStopped(answered);
+    const upstream = await this.unlessStopped(mayRetry ? this.unlessSilent(answered) : answered);
     if (upload !== undefined) upload.isAnswered = true;
     this.silence = Infinity;
     return upstream;
   }
 
-  async withBodyRead(request, isTold, length, maxBody) {
+  // What comes of it, unless that is waited for in vain.
+  unlessSilent(coming) {
+    return new Promise((resolve, reject) => {
+      this.giveUp = () => {
+        this.word = "timeout";
+        reject(new Error(this.word));
+        // It ends with its request, or when it comes.
+        coming.then((late) => late?.body?.cancel?.()).catch(() => {});
+      };
+      coming.then(resolve, reject).finally(() => { this.giveUp = undefined; });
+    });
+  }
+
+  // An answer that can be passed on; where it cannot, it says why.
+  async helpful(upstream) {
+    const { status } = upstream;
+    if (isRedirect(status) || status > LAST_STATUS) {
+      await upstream.body?.cancel();
+      this.word = status > LAST_STATUS ? "no_status" : "redirect";
+    } else if (isPlatforms(status)) {
+      const own = await this.ownError(upstream, this.leg.firstByteMs);
+      if (own === undefined) this.word = "unreachable";
+      return own;
+    } else if (this.leg.mayRetry && status === 200 && isStream(upstream)) {
+      await this.open(upstream);
+    } else if (this.leg.mayRetry && MAY_TELL.includes(status)) {
+      // What is wrong with the request may not be wrong elsewhere.
+      const copy = await this.unlessStopped(readUpTo(upstream.clone().body, SMALL_ANSWER).catch(() => undefined));
+      if (copy !== undefined) this.refusal = new Uint8Array(copy);
+    }
+    return upstream;
+  }
+
+  // Reads the beginning of a stream: nothing has reached the client until then.
+  async open({ body }) {
+    const reader = body.getReader({ mode: "byob" });
+    try {
+      for (let length = 0, opening = UNCLEAR; opening === UNCLEAR && length < MAX_OPENING; ) {
+        this.expect(this.leg.firstTokenMs);
+        const { done, value } = await this.unlessStopped(this.unlessSilent(reader.read(new Uint8Array(PIECE))));
+        if (done) break;
+        this.held.push(value);
+        length += value.byteLength;
+        opening = rust.opening(this.id, value);
+        if (opening === FAULTY) this.word = "faulty";
+      }
+    } catch (error) {
+      this.word ??= "broken";
+      reader.cancel().catch(() => {});
+      throw error;
+    }
+    this.silence = Infinity;
+    reader.releaseLock();
+  }
+
+  async readBody(request, isTold, length, maxBody) {
     const whole = length < 0 && request.body !== null ? readUpTo(request.body, maxBody) : request.arrayBuffer();
     const read = await this.unlessStopped(whole.catch(() => this.stop(LEFT)));
     this.isTooLarge = read === undefined;
     if (this.isTooLarge) throw new Error("too large");
-    const body = new Uint8Array(read);
-    this.bytesIn = body.byteLength;
-    const changed = isTold ? rust.asked(this.id, body) : undefined;
-    this.isDenied = changed === false;
+    this.body = new Uint8Array(read);
+    this.bytesIn = this.body.byteLength;
+    if (!isTold) return;
+    const told = rust.asked(this.id, this.body);
+    this.isDenied = told === false;
     if (this.isDenied) throw new Error("denied");
-    const headers = new Headers(request.headers);
-    if (changed !== undefined) headers.delete("content-length");
-    return { method: request.method, headers, body: changed ?? body };
+    if (this.leg === undefined) {
+      this.leg = legOf(told);
+      this.total = this.begun + this.leg.totalMs;
+    } else if (told !== undefined) this.leg.edits = told;
   }
 
   withUpload(request, url, length, maxBody) {
@@ -202,7 +313,8 @@ class Exchange {
   async ownError(upstream, ms) {
     try {
       this.expect(ms);
-      const bytes = await this.unlessStopped(readUpTo(upstream.body, SMALL_ANSWER));
+      const read = readUpTo(upstream.body, SMALL_ANSWER);
+      const bytes = await this.unlessStopped(this.leg.mayRetry ? this.unlessSilent(read) : read);
       this.silence = Infinity;
       if (bytes === undefined || !tellsError(JSON.parse(new TextDecoder().decode(bytes)))) return undefined;
       const own = new Response(bytes, upstream);
@@ -227,6 +339,7 @@ class Exchange {
   why() {
     if (this.isTooLarge || this.upload?.exceeded) return "too_large";
     if (this.isDenied) return "denied";
+    if (this.word !== undefined && (this.how === undefined || this.how === STALLED)) return this.word;
     if (this.how === OVERRAN) return "overran";
     if (this.how === LEFT) return "left";
     if (this.upload?.failed) return "cut_off";
@@ -241,7 +354,8 @@ class Exchange {
       return respond(body);
     }
     this.isAnswered = true;
-    const mode = rust.answered(this.id, upstream.status, headers.get("content-type") ?? "");
+    const told = this.leg.mayRetry ? signs(upstream) : "";
+    const mode = rust.answered(this.id, upstream.status, headers.get("content-type") ?? "", told);
     const declared = headers.get("content-length");
     if (body === null || declared === "0") {
       this.end(CLEAN);
@@ -253,8 +367,10 @@ class Exchange {
     this.isLengthKept = length >= 0 && mode !== FILTER;
     this.reader = body.getReader({ mode: "byob" });
     let first;
-    if (this.isLengthKept && length <= SMALL_ANSWER) {
-      this.expect(this.idleMs);
+    if (this.held.length > 0) {
+      first = { value: this.held.shift(), done: false };
+    } else if (this.isLengthKept && length <= SMALL_ANSWER) {
+      this.expect(this.leg.idleMs);
       first = await this.unlessStopped(this.reader.read(new Uint8Array(length)));
       if (first.value?.byteLength === length) {
         const taken = this.take(first.value, mode);
@@ -282,8 +398,9 @@ class Exchange {
     let how = CLEAN;
     try {
       for (let buffer, next = first; ; next = undefined) {
+        if (next === undefined && this.held.length > 0) next = { value: this.held.shift(), done: false };
         if (next === undefined) {
-          this.expect(this.idleMs);
+          this.expect(this.leg.idleMs);
           next = await reader.read(buffer ?? new Uint8Array(PIECE));
           this.silence = Infinity;
         }
@@ -304,12 +421,19 @@ class Exchange {
   byTee(body, respond) {
     const { readable, writable } = new IdentityTransformStream();
     const options = { preventClose: true, preventAbort: true, signal: this.abort.signal };
-    const piped = body.pipeTo(writable, options).then(() => CLEAN, () => CUT);
+    const piped = this.writeHeld(writable).then(() => body.pipeTo(writable, options)).then(() => CLEAN, () => CUT);
     const [clients, ours] = readable.tee();
     const response = respond(clients);
     response.headers.delete("content-length");
     this.context.waitUntil(this.observe(piped, ours.getReader({ mode: "byob" }), writable));
     return response;
+  }
+
+  async writeHeld(writable) {
+    if (this.held.length === 0) return;
+    const writer = writable.getWriter();
+    for (const piece of this.held) await writer.write(piece);
+    writer.releaseLock();
   }
 
   // Our branch is read now and then, in large pieces: that bounds what it holds,
@@ -323,7 +447,7 @@ class Exchange {
       for (let isShort = false; !isShort && !this.isUnseen; ) {
         const { done, value } = await reader.read(buffer);
         if (done) return;
-        if (this.look !== undefined) this.expect(this.idleMs);
+        if (this.look !== undefined) this.expect(this.leg.idleMs);
         this.take(value, TEE);
         seen += value.byteLength;
         isShort = value.byteLength < PIECE;
@@ -342,11 +466,12 @@ class Exchange {
     };
     this.look = () => {
       // Twice at least in the time that the upstream may be silent.
-      this.lookEvery = Math.min(seen < MUCH ? 2 * this.lookEvery : FIRST_LOOK_MS, LAST_LOOK_MS, this.idleMs / 2);
+      this.lookEvery = Math.min(seen < MUCH ? 2 * this.lookEvery : FIRST_LOOK_MS, LAST_LOOK_MS, this.leg.idleMs / 2);
       seen = 0;
       readOn();
     };
-    this.silence = Date.now() + this.idleMs;
+    this.silence = Date.now() + this.leg.idleMs;
+    this.lookEvery = Math.min(FIRST_LOOK_MS, this.leg.idleMs / 2);
     this.setTimer();
     const how = await piped;
     this.look = undefined;
@@ -423,7 +548,11 @@ class Exchange {
     if (this.wakeAt === -Infinity) return;
     const now = Date.now();
     if (now >= this.total) return this.stop(OVERRAN);
-    if (now >= this.silence) return this.stop(STALLED);
+    if (now >= this.silence) {
+      if (this.giveUp === undefined) return this.stop(STALLED);
+      this.silence = Infinity;
+      this.giveUp();
+    }
     this.look?.();
     this.setTimer();
   }
@@ -455,6 +584,37 @@ function broken(length) {
   const { readable, writable } = new FixedLengthStream(length);
   writable.abort(new Error(BROKEN)).catch(() => {});
   return readable;
+}
+
+function isStream(upstream) {
+  return upstream.headers.get("content-type")?.startsWith("text/event-stream") ?? false;
+}
+
+// Of an answer's headers, those that tell when to come again, as lines.
+function signs(upstream) {
+  let lines = "";
+  upstream?.headers.forEach((value, name) => { if (SIGNS.test(name)) lines += name + "\n" + value + "\n"; });
+  return lines;
+}
+
+// A body with some places written anew, told as lines: from where, up to where, what.
+function edited(body, edits) {
+  if (edits === "") return body;
+  const parts = [];
+  let from = 0;
+  for (const edit of edits.split("\n")) {
+    const [start, end] = edit.split(" ", 2);
+    parts.push(body.subarray(from, Number(start)), ENCODER.encode(edit.slice(start.length + end.length + 2)));
+    from = Number(end);
+  }
+  parts.push(body.subarray(from));
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.byteLength, 0));
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.byteLength;
+  }
+  return whole;
 }
 
 // None if it is longer.

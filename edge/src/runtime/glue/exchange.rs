@@ -7,11 +7,14 @@ use web_sys::{Request, Response};
 #[wasm_bindgen(module = "/src/runtime/glue/exchange.js")]
 extern "C" {
     /// What JavaScript calls while an exchange is under way: `asked` with the
-    /// body of a request, `answered` with status and content type, `piece` with
+    /// body of a request, `failed` with what stands against an answer, `opening` with
+    /// the beginning of a stream, `answered` with status, content type and signs, `piece` with
     /// a part of the answer's body, `ended` with how, and the bytes in and out,
     /// `unanswered` with why there is nothing to pass on, and what `forward` was given.
     pub(in crate::runtime) fn install(
         asked: &JsValue,
+        failed: &JsValue,
+        opening: &JsValue,
         answered: &JsValue,
         piece: &JsValue,
         ended: &JsValue,
@@ -32,14 +35,8 @@ extern "C" {
         request: &Request,
         exchange: u32,
         api: u8,
-        url: &str,
-        withheld: &str,
-        headers: &str,
-        answer_withheld: &str,
+        leg: &str,
         answer_headers: &str,
-        first_byte_ms: u32,
-        idle_ms: u32,
-        total_ms: u32,
         length: f64,
         max_body: f64,
         is_body_read: bool,

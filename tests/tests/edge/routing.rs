@@ -1,0 +1,302 @@
+//! Several keys and targets: who is asked, what the client sees, and what the event says.
+
+use latchkey_tests::edge::call::{Reply, send};
+use latchkey_tests::edge::upstream::{TRACE, trace};
+use latchkey_tests::edge::{EdgeStack, inside, until};
+use latchkey_tests::{fixture, keys};
+use serde_json::{Value, json};
+use shared::event::{Completion, Event, Outcome};
+use shared::id;
+use shared::policy::Carried;
+use shared::provider::Api;
+use shared::sealed::{Binding, Sealed};
+use shared::snapshot::config::{CarriedRoute, Credential, Project, Providers};
+use shared::snapshot::manifest::Manifest;
+use uuid::Uuid;
+
+/// What the upstream is asked with: the fixture's key, and one more.
+const SECOND_KEY: &str = "sk-upstream-second";
+/// Nothing listens there.
+const DEAD: &str = "http://127.0.0.1:9";
+
+/// OpenAI's first key, which has priority, and a second.
+struct Keys {
+    first: Uuid,
+    second: Uuid,
+}
+
+fn with_second_key(project: &mut Project, providers: &Providers) -> Keys {
+    let provider = &providers.providers[0];
+    let credential_id = id::new(3, &[9; 10]);
+    let binding = Binding {
+        deployment_id: keys::DEPLOYMENT,
+        project_id: project.id,
+        credential_id,
+        provider: &provider.name,
+        origin: provider.origin(),
+    };
+    let sealed = Sealed::seal(SECOND_KEY, binding, &keys::credential_keys(), [77; 12]).unwrap();
+    let first = project.credentials[0].id;
+    let provider = provider.name.clone();
+    project.credentials.push(Credential { id: credential_id, provider, weight: 1, priority: 1, sealed });
+    Keys { first, second: credential_id }
+}
+
+async fn two_keys() -> (EdgeStack, Keys) {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = edge.manifest(1);
+    let keys = with_second_key(&mut manifest.delta.projects[0], &edge.providers());
+    edge.publish(&manifest);
+    (edge, keys)
+}
+
+/// A manifest with these routes, and with a provider `dead` where nobody answers.
+fn routed(edge: &EdgeStack, routes: &[Value]) -> Manifest {
+    let mut providers = edge.providers();
+    let dead = fixture::provider("dead", Api::OpenAi, "authorization", "Bearer ", DEAD);
+    let other = fixture::provider("other", Api::OpenAi, "authorization", "Bearer ", edge.upstream.url());
+    providers.providers.extend([dead, other]);
+    let mut manifest = edge.manifest(1);
+    let mut project = fixture::project(1, &providers);
+    project.routes = routes.iter().map(|route| serde_json::from_value(route.clone()).unwrap()).collect();
+    manifest.delta.projects = vec![project];
+    manifest.delta.providers = Some(providers);
+    manifest
+}
+
+async fn with_routes(routes: &[Value]) -> EdgeStack {
+    let edge = EdgeStack::empty(60_000).await;
+    edge.publish(&routed(&edge, routes));
+    edge
+}
+
+fn target(provider: &str, model: &str) -> Value {
+    json!({"provider": provider, "model": model})
+}
+
+fn first_and_second(model: &str, targets: &[Value]) -> Value {
+    let mut targets = targets.to_vec();
+    for (at, target) in targets.iter_mut().enumerate() {
+        target["priority"] = json!(at);
+    }
+    json!({"name": model, "match": [model], "targets": targets, "retry": {"attempts": 4, "budget_ms": 10_000}})
+}
+
+struct Told {
+    reply: Reply,
+    event: Event,
+    /// What reached the upstream.
+    seen: Vec<Value>,
+}
+
+async fn ask(edge: &EdgeStack, model: &str, is_streamed: bool) -> Told {
+    let trace = trace();
+    let reply = send(edge.chat(model, is_streamed).header(TRACE, &trace)).await;
+    let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+    Told { reply, event, seen: edge.upstream.seen(&trace).await }
+}
+
+fn attempts(event: &Event) -> Vec<(Option<u16>, Outcome)> {
+    event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect()
+}
+
+#[tokio::test]
+async fn the_second_key_takes_over_where_the_first_is_no_good() {
+    for (fault, status) in [
+        ("status:429", 429),
+        ("status:401", 401),
+        ("status:503", 503),
+        ("status:500", 500),
+        ("status:408", 408),
+    ] {
+        for is_streamed in [false, true] {
+            let (edge, keys) = two_keys().await;
+            let model = format!("gpt-a+fault={fault},only={}", &fixture::UPSTREAM_KEY[10..]);
+            let Told { reply, event, seen } = ask(&edge, &model, is_streamed).await;
+            reply.assert_ok();
+            assert_eq!(reply.header("x-latchkey-attempts"), Some("2"), "{fault}");
+            assert_eq!(reply.header("x-latchkey-provider"), Some("openai"));
+            assert_eq!(attempts(&event), [(Some(status), Outcome::Answered), (Some(200), Outcome::Answered)]);
+            let asked: Vec<Uuid> = event.attempts.iter().map(|attempt| attempt.credential_id).collect();
+            assert_eq!(asked, [keys.first, keys.second]);
+            assert_eq!((event.completion, event.status), (Completion::Complete, 200));
+            let used: Vec<&str> = seen.iter().map(|entry| entry["credential"].as_str().unwrap()).collect();
+            assert_eq!(used, [fixture::UPSTREAM_KEY, SECOND_KEY]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_limited_rests_and_comes_back() {
+    let (edge, keys) = two_keys().await;
+    let only = &fixture::UPSTREAM_KEY[10..];
+    let limited = format!("gpt-a+fault=status:429,after=2,times=1,only={only}");
+    ask(&edge, &limited, false).await.reply.assert_ok();
+    let told = ask(&edge, "gpt-a", false).await;
+    assert_eq!(told.event.attempts[0].credential_id, keys.second, "the first rests");
+    let standing = inside_providers(&edge).await;
+    assert!(standing.to_string().contains("cools_until"), "{standing}");
+    until("the first is asked again", async || {
+        ask(&edge, "gpt-a", false).await.event.attempts[0].credential_id == keys.first
+    })
+    .await;
+}
+
+async fn inside_providers(edge: &EdgeStack) -> Value {
+    inside(&edge.workerd).await["providers"].clone()
+}
+
+#[tokio::test]
+async fn what_is_the_clients_fault_or_everybodys_is_passed_on_at_once() {
+    let (edge, _) = two_keys().await;
+    for (fault, status) in
+        [("status:400", 400), ("status:404", 404), ("status:422", 422), ("context", 400), ("filter", 400)]
+    {
+        let Told { reply, event, seen } = ask(&edge, &format!("gpt-a+fault={fault}"), false).await;
+        assert_eq!((reply.status, reply.code()), (status, None), "{fault}");
+        assert!(reply.json()["error"]["message"].is_string());
+        assert_eq!((seen.len(), event.attempts.len()), (1, 1), "{fault}");
+    }
+    // Where both fail, the last one's words are the client's.
+    let Told { reply, event, seen } = ask(&edge, "gpt-a+fault=status:503", false).await;
+    assert_eq!((reply.status, reply.code(), seen.len(), event.attempts.len()), (503, None, 2, 2));
+}
+
+#[tokio::test]
+async fn one_key_alone_is_asked_once() {
+    let edge = EdgeStack::start(60_000).await;
+    let Told { reply, seen, event } = ask(&edge, "gpt-a+fault=status:500", false).await;
+    assert_eq!((reply.status, seen.len(), event.attempts.len()), (500, 1, 1));
+    assert_eq!(reply.header("x-latchkey-attempts"), Some("1"));
+}
+
+#[tokio::test]
+async fn a_route_goes_to_the_next_target_as_another_model() {
+    for fault in ["fault=reset", "fault=hangup", "fault=status:503", "fault=page:522", "fault=platform:530"] {
+        for is_streamed in [false, true] {
+            let edge = with_routes(&[first_and_second(
+                "fast",
+                &[target("other", &format!("gpt-a+{fault}")), target("openai", "gpt-b")],
+            )])
+            .await;
+            let Told { reply, event, seen } = ask(&edge, "fast", is_streamed).await;
+            reply.assert_ok();
+            assert!(reply.text().contains("\"gpt-b\""), "{}", reply.text());
+            assert_eq!(
+                (reply.header("x-latchkey-provider"), reply.header("x-latchkey-attempts")),
+                (Some("openai"), Some("2"))
+            );
+            assert_eq!(
+                (event.model_requested.as_deref(), event.model.as_deref()),
+                (Some("fast"), Some("gpt-b"))
+            );
+            assert_eq!(event.provider.as_deref(), Some("openai"));
+            assert_eq!(event.attempts[1].model.as_deref(), Some("gpt-b"));
+            assert!(event.usage.input_tokens.is_some(), "{event:?}");
+            assert_eq!(seen.len(), 2, "{fault}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_there_and_silence_are_left_for_another() {
+    let mut silent =
+        first_and_second("slow", &[target("other", "gpt-a+fault=silent:120000"), target("openai", "gpt-b")]);
+    silent["timeouts"] = json!({"first_byte_ms": 300});
+    let mut late =
+        first_and_second("late", &[target("other", "gpt-a+fault=late:120000"), target("openai", "gpt-b")]);
+    late["timeouts"] = json!({"first_token_ms": 300});
+    let dead = first_and_second("dead", &[target("dead", "gpt-a"), target("openai", "gpt-b")]);
+    let faulty =
+        first_and_second("faulty", &[target("other", "gpt-a+fault=error"), target("openai", "gpt-b")]);
+    let edge = with_routes(&[silent, late, dead, faulty]).await;
+    for (model, is_streamed, first) in [
+        ("slow", false, (None, Outcome::TimedOut)),
+        ("slow", true, (None, Outcome::TimedOut)),
+        ("late", true, (Some(200), Outcome::TimedOut)),
+        ("dead", false, (None, Outcome::Unreachable)),
+        ("dead", true, (None, Outcome::Unreachable)),
+        ("faulty", true, (Some(200), Outcome::Answered)),
+    ] {
+        let Told { reply, event, .. } = ask(&edge, model, is_streamed).await;
+        reply.assert_ok();
+        assert_eq!(attempts(&event), [first, (Some(200), Outcome::Answered)], "{model}");
+        assert_eq!(event.completion, Completion::Complete, "{model}");
+        assert!(
+            reply.text().contains("gpt-b") && !reply.text().contains("error\""),
+            "{model}: {}",
+            reply.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_goes_where_there_is_more_room() {
+    let mut route = first_and_second(
+        "long",
+        &[target("other", "gpt-a+fault=context"), target("openai", "gpt-b"), target("other", "gpt-c")],
+    );
+    route["targets"][2]["larger_context"] = json!(true);
+    let edge = with_routes(&[route]).await;
+    let Told { reply, event, .. } = ask(&edge, "long", false).await;
+    reply.assert_ok();
+    let models: Vec<_> = event.attempts.iter().map(|attempt| attempt.model.as_deref()).collect();
+    assert_eq!(models, [Some("gpt-a+fault=context"), Some("gpt-c")]);
+}
+
+#[tokio::test]
+async fn the_same_target_is_asked_again_after_a_pause_within_the_budget() {
+    let once = first_and_second("once", &[target("openai", "gpt-b+fault=status:500,times=1")]);
+    let mut never = first_and_second("never", &[target("openai", "gpt-b+fault=status:429,after=60")]);
+    never["retry"]["budget_ms"] = json!(2_000);
+    let edge = with_routes(&[once, never]).await;
+    let Told { reply, event, .. } = ask(&edge, "once", true).await;
+    reply.assert_ok();
+    assert_eq!(event.attempts.len(), 2);
+    // What it asks for is longer than there is time.
+    let Told { reply, event, seen } = ask(&edge, "never", false).await;
+    assert_eq!((reply.status, event.attempts.len(), seen.len()), (429, 1, 1));
+    assert_eq!(reply.header("retry-after"), Some("60"));
+}
+
+#[tokio::test]
+async fn a_stream_that_has_begun_is_not_asked_for_again() {
+    let cut = first_and_second("cut", &[target("other", "gpt-a+fault=cut:3"), target("openai", "gpt-b")]);
+    let edge = with_routes(&[cut]).await;
+    let Told { reply, event, seen } = ask(&edge, "cut", true).await;
+    assert!(reply.text().contains("error"), "{}", reply.text());
+    assert_eq!((event.completion, event.attempts.len(), seen.len()), (Completion::Truncated, 1, 1));
+}
+
+#[tokio::test]
+async fn a_route_judges_what_is_asked_for_and_a_provider_what_it_is_sent() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest =
+        routed(&edge, &[first_and_second("fast", &[target("other", "o1"), target("openai", "gpt-b")])]);
+    let allow = |models: &[&str]| -> Option<Carried> {
+        let rule = json!({"endpoints": ["/**"], "path": "model", "allow": models});
+        Some(serde_json::from_value(json!({ "parameters": [rule] })).unwrap())
+    };
+    manifest.delta.projects[0].policy = allow(&["fast", "gpt-*"]);
+    let providers = &mut manifest.delta.providers.as_mut().unwrap().providers;
+    for provider in providers.iter_mut() {
+        provider.policy = allow(&["gpt-*"]);
+    }
+    edge.publish(&manifest);
+    let Told { reply, event, seen } = ask(&edge, "fast", false).await;
+    reply.assert_ok();
+    assert_eq!((event.attempts.len(), seen.len()), (1, 1), "the first target may not be asked for that");
+    assert_eq!(event.provider.as_deref(), Some("openai"));
+    ask(&edge, "o1", false).await.reply.assert_refused(400, "param_not_allowed", Api::OpenAi);
+    ask(&edge, "gpt-a", false).await.reply.assert_ok();
+}
+
+#[tokio::test]
+async fn a_route_that_is_not_understood_denies() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = routed(&edge, &[first_and_second("fast", &[target("openai", "gpt-b")])]);
+    manifest.delta.projects[0].routes.push(CarriedRoute::Unreadable(json!({"name": "x", "magic": true})));
+    edge.publish(&manifest);
+    ask(&edge, "fast", false).await.reply.assert_ok();
+    ask(&edge, "gpt-a", false).await.reply.assert_refused(503, "snapshot_unavailable", Api::OpenAi);
+}
