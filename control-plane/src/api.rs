@@ -17,6 +17,7 @@ mod extract;
 mod health;
 mod list;
 mod metrics;
+mod policy;
 mod prices;
 mod projects;
 mod providers;

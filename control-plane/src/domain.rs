@@ -10,6 +10,7 @@ pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod page;
+pub mod policies;
 pub mod prices;
 pub mod projects;
 pub mod providers;

@@ -16,6 +16,7 @@ mod ingest;
 mod log;
 mod metrics;
 mod migrate;
+mod policies;
 mod prices;
 mod process;
 mod projects;
