@@ -11,6 +11,7 @@ pub mod error;
 pub mod events;
 pub mod page;
 pub mod policies;
+pub mod policy_check;
 pub mod prices;
 pub mod projects;
 pub mod providers;

@@ -17,6 +17,7 @@ mod log;
 mod metrics;
 mod migrate;
 mod policies;
+mod policy_check;
 mod prices;
 mod process;
 mod projects;
