@@ -17,6 +17,8 @@ mod extract;
 mod health;
 mod list;
 mod metrics;
+mod policy;
+mod policy_check;
 mod prices;
 mod projects;
 mod providers;
@@ -90,6 +92,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(tokens::get, tokens::patch, tokens::revoke))
         .routes(routes!(providers::list))
         .routes(routes!(providers::get, providers::put, providers::delete))
+        .routes(routes!(policy_check::check))
         .routes(routes!(snapshot::status))
         .routes(routes!(snapshot::publish))
         .routes(routes!(audit::list))

@@ -6,6 +6,7 @@ mod events;
 mod keygen;
 mod keys;
 mod migrate;
+mod policy;
 mod serve;
 mod sinks;
 mod snapshot;
@@ -38,6 +39,9 @@ enum Command {
     /// Look at withering tokens
     #[command(subcommand)]
     Token(token::Command),
+    /// Say what policies let pass
+    #[command(subcommand)]
+    Policy(policy::Command),
     /// Say what was used, added up
     Usage(usage::Usage),
     /// Show events: one for each request
@@ -94,6 +98,7 @@ impl Command {
             Self::Keygen(keygen) => keygen::run(&keygen),
             Self::Keys(command) => keys::run(&command),
             Self::Token(command) => token::run(&command),
+            Self::Policy(command) => policy::run(&command),
             Self::Usage(usage) => usage::run(&usage),
             Self::Events(events) => events::run(&events),
             Self::Sinks(command) => sinks::run(&command),

@@ -10,6 +10,8 @@ pub mod dead_letters;
 pub mod error;
 pub mod events;
 pub mod page;
+pub mod policies;
+pub mod policy_check;
 pub mod prices;
 pub mod projects;
 pub mod providers;

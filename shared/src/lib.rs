@@ -9,6 +9,7 @@ mod golden;
 pub mod header;
 pub mod id;
 pub mod key;
+pub mod path;
 pub mod policy;
 pub mod provider;
 pub mod redaction;

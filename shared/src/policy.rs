@@ -16,7 +16,7 @@ mod validate;
 pub use endpoint::{EndpointRule, MAX_PATTERN_LEN, PatternError, Verdict, judge, matches};
 pub use parameter::ParameterRule;
 pub use parameters::Parameters;
-pub use request::{Code, Denial, Facts, has_body};
+pub use request::{Code, Denial, Facts, check_head, has_body};
 pub use validate::PolicyError;
 
 use ipnet::IpNet;
@@ -78,6 +78,17 @@ impl From<Policy> for Carried {
     }
 }
 
+impl Carried {
+    /// What was stored as JSON, whatever it is.
+    pub fn parse(text: &str) -> Self {
+        match serde_json::from_str(text) {
+            // Null would travel as no policy at all.
+            Ok(Self::Unreadable(serde_json::Value::Null)) | Err(_) => Self::Unreadable(text.into()),
+            Ok(carried) => carried,
+        }
+    }
+}
+
 impl Policy {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -91,5 +102,22 @@ impl fmt::Display for Owner {
             Self::Project => "project",
             Self::Token => "token",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stored_is_carried_whatever_it_is() {
+        assert!(matches!(Carried::parse(r#"{"max_body_bytes":5}"#), Carried::Policy(_)));
+        for text in ["", "{", "7", "null", r#"{"max_body_kilobytes":5}"#] {
+            let carried = Carried::parse(text);
+            assert!(matches!(carried, Carried::Unreadable(_)), "{text}");
+            let wire = serde_json::to_string(&Some(carried)).unwrap();
+            let read = serde_json::from_str::<Option<Carried>>(&wire).unwrap();
+            assert!(matches!(read, Some(Carried::Unreadable(_))), "{text}");
+        }
     }
 }

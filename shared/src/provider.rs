@@ -1,6 +1,6 @@
 //! A provider: where its API is, how it takes its key, what may be called.
 
-use crate::policy::{Carried, EndpointRule};
+use crate::policy::{Carried, Code, Denial, EndpointRule, Owner, Verdict, judge};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -64,6 +64,26 @@ impl Default for Timeouts {
 impl Provider {
     pub fn origin(&self) -> &str {
         origin(&self.base_url)
+    }
+
+    /// Whether `allowed_endpoints` has it; policies are asked after that.
+    pub fn check_endpoint(&self, method: &str, path: &str) -> Result<(), Denial> {
+        let denial = |code, message, allow| {
+            let rule = "allowed_endpoints".to_owned();
+            Err(Denial { code, owner: Owner::Provider, rule, message, allow, param: None })
+        };
+        match judge(&self.allowed_endpoints, method, path) {
+            Verdict::Allowed => Ok(()),
+            Verdict::EndpointNotAllowed => {
+                let message = format!("The endpoint {path} is not allowed for provider {}.", self.name);
+                denial(Code::EndpointNotAllowed, message, None)
+            }
+            Verdict::MethodNotAllowed(methods) => {
+                let allow = methods.join(", ");
+                let message = format!("The method {method} is not allowed here; allowed: {allow}.");
+                denial(Code::MethodNotAllowed, message, Some(allow))
+            }
+        }
     }
 }
 

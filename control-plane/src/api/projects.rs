@@ -3,9 +3,10 @@
 
 use super::Api;
 use super::auth::Manager;
-use super::error::{ErrorBody, Result};
+use super::error::{ApiError, ErrorBody, Result};
 use super::extract::{Body, Path, Query, present};
 use super::list::{List, Paging};
+use super::policy::{Policy, Stored};
 use crate::domain::projects as domain;
 use crate::timestamp::Timestamp;
 use axum::Json;
@@ -32,6 +33,9 @@ pub(super) struct Project {
     stream_usage: StreamUsage,
     /// Null = bodies are not captured.
     capture: Option<Capture>,
+    /// Null = all that the providers allow.
+    #[schema(value_type = Option<Policy>)]
+    policy: Option<Stored>,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
@@ -95,6 +99,9 @@ pub(super) struct NewProject {
     /// Off unless given.
     #[serde(default)]
     capture: Option<Capture>,
+    /// For all of its tokens; none unless given.
+    #[serde(default)]
+    policy: Option<Policy>,
 }
 
 /// What is given is changed.
@@ -123,6 +130,10 @@ pub(super) struct ProjectPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Capture>)]
     capture: Option<Option<Capture>>,
+    /// Replaces the whole; null takes it away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Policy>)]
+    policy: Option<Option<Policy>>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -145,13 +156,14 @@ pub(super) async fn list(
 
 /// Creates a project.
 #[utoipa::path(post, path = "/manage/projects", tag = "projects", request_body = NewProject,
-    responses((status = 201, body = Project), (status = 409, description = "The name is taken", body = ErrorBody)))]
+    responses((status = 201, body = Project), (status = 409, description = "The name is taken", body = ErrorBody),
+        (status = 422, description = "A policy that cannot be applied", body = ErrorBody)))]
 pub(super) async fn create(
     manager: Manager,
     State(api): State<Api>,
     Body(new): Body<NewProject>,
 ) -> Result<(StatusCode, Json<Project>)> {
-    let project = api.domain.create_project(manager.act(), new.into()).await?;
+    let project = api.domain.create_project(manager.act(), new.try_into()?).await?;
     Ok((StatusCode::CREATED, Json(project.into())))
 }
 
@@ -165,14 +177,15 @@ pub(super) async fn get(_: Manager, State(api): State<Api>, Path(id): Path<Uuid>
 /// Changes a project. It is not deleted but deactivated: `{"is_active": false}`.
 #[utoipa::path(patch, path = "/manage/projects/{id}", tag = "projects", params(("id" = Uuid, Path)),
     request_body = ProjectPatch,
-    responses((status = 200, body = Project), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody)))]
+    responses((status = 200, body = Project), (status = 404, body = ErrorBody), (status = 409, body = ErrorBody),
+        (status = 422, description = "A policy that cannot be applied", body = ErrorBody)))]
 pub(super) async fn patch(
     manager: Manager,
     State(api): State<Api>,
     Path(id): Path<Uuid>,
     Body(patch): Body<ProjectPatch>,
 ) -> Result<Json<Project>> {
-    Ok(Json(api.domain.patch_project(manager.act(), id, patch.into()).await?.into()))
+    Ok(Json(api.domain.patch_project(manager.act(), id, patch.try_into()?).await?.into()))
 }
 
 /// Revokes all tokens that the project has, at once.
@@ -206,6 +219,7 @@ impl From<domain::Project> for Project {
                 config::StreamUsage::Leave => StreamUsage::Leave,
             },
             capture: project.capture.map(|config::Capture { redact }| Capture { redact }),
+            policy: project.policy.map(Into::into),
             created_at: Timestamp(project.created_at),
             updated_at: Timestamp(project.updated_at),
             deactivated_at: project.deactivated_at.map(Timestamp),
@@ -238,17 +252,23 @@ impl From<Capture> for config::Capture {
     }
 }
 
-impl From<NewProject> for domain::NewProject {
-    fn from(new: NewProject) -> Self {
-        let NewProject { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture } = new;
+impl TryFrom<NewProject> for domain::NewProject {
+    type Error = ApiError;
+
+    fn try_from(new: NewProject) -> Result<Self> {
+        let NewProject { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture, policy } =
+            new;
         let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
         let capture = capture.map(Into::into);
-        Self { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture }
+        let policy = policy.map(Policy::read).transpose()?;
+        Ok(Self { name, default_provider, on_stale, max_snapshot_age, stream_usage, capture, policy })
     }
 }
 
-impl From<ProjectPatch> for domain::ProjectPatch {
-    fn from(patch: ProjectPatch) -> Self {
+impl TryFrom<ProjectPatch> for domain::ProjectPatch {
+    type Error = ApiError;
+
+    fn try_from(patch: ProjectPatch) -> Result<Self> {
         let ProjectPatch {
             name,
             default_provider,
@@ -257,9 +277,20 @@ impl From<ProjectPatch> for domain::ProjectPatch {
             max_snapshot_age,
             stream_usage,
             capture,
+            policy,
         } = patch;
         let capture = capture.map(|capture| capture.map(Into::into));
         let (on_stale, stream_usage) = (on_stale.map(Into::into), stream_usage.map(Into::into));
-        Self { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage, capture }
+        let policy = policy.map(|policy| policy.map(Policy::read).transpose()).transpose()?;
+        Ok(Self {
+            name,
+            default_provider,
+            is_active,
+            on_stale,
+            max_snapshot_age,
+            stream_usage,
+            capture,
+            policy,
+        })
     }
 }

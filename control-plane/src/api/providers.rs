@@ -5,6 +5,7 @@ use super::auth::Manager;
 use super::error::{ErrorBody, Result};
 use super::extract::{Body, Path, Query, present};
 use super::list::{List, Paging};
+use super::policy::{Policy, Stored};
 use crate::domain::providers as domain;
 use crate::timestamp::Timestamp;
 use axum::Json;
@@ -25,6 +26,9 @@ pub(super) struct Provider {
     default_headers: BTreeMap<String, String>,
     allowed_headers: Vec<String>,
     timeouts: TimeoutsShown,
+    /// Null = all that `allowed_endpoints` says.
+    #[schema(value_type = Option<Policy>)]
+    policy: Option<Stored>,
     is_built_in: bool,
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -59,6 +63,9 @@ pub(super) struct NewProvider {
     #[serde(default, deserialize_with = "present")]
     #[schema(nullable = false)]
     timeouts: Option<Timeouts>,
+    /// For whoever calls the provider, besides `allowed_endpoints`; none unless given.
+    #[serde(default)]
+    policy: Option<Policy>,
 }
 
 /// The header in which the provider expects its key.
@@ -146,14 +153,15 @@ pub(super) async fn get(
 #[utoipa::path(put, path = "/manage/providers/{name}", tag = "providers", params(("name" = String, Path)),
     request_body = NewProvider,
     responses((status = 200, description = "Replaced", body = ProviderPut),
-        (status = 201, description = "Created", body = ProviderPut)))]
+        (status = 201, description = "Created", body = ProviderPut),
+        (status = 422, description = "A policy that cannot be applied", body = ErrorBody)))]
 pub(super) async fn put(
     manager: Manager,
     State(api): State<Api>,
     Path(name): Path<String>,
     Body(new): Body<NewProvider>,
 ) -> Result<(StatusCode, Json<ProviderPut>)> {
-    let put = api.domain.put_provider(manager.act(), new.named(name)).await?;
+    let put = api.domain.put_provider(manager.act(), new.named(name)?).await?;
     let status = if put.is_new { StatusCode::CREATED } else { StatusCode::OK };
     let credentials_deactivated = put.credentials_deactivated;
     Ok((status, Json(ProviderPut { provider: put.stored.into(), credentials_deactivated })))
@@ -173,9 +181,8 @@ pub(super) async fn delete(
 }
 
 impl NewProvider {
-    fn named(self, name: String) -> provider::Provider {
-        let endpoints = self.allowed_endpoints.into_iter();
-        provider::Provider {
+    fn named(self, name: String) -> Result<provider::Provider> {
+        Ok(provider::Provider {
             name,
             base_url: self.base_url,
             auth: provider::Auth { header: self.auth.header, prefix: self.auth.prefix },
@@ -184,14 +191,24 @@ impl NewProvider {
                 ApiKind::Anthropic => provider::Api::Anthropic,
                 ApiKind::Gemini => provider::Api::Gemini,
             },
-            allowed_endpoints: endpoints
-                .map(|EndpointRule { methods, path }| policy::EndpointRule { methods, path })
-                .collect(),
+            allowed_endpoints: self.allowed_endpoints.into_iter().map(Into::into).collect(),
             default_headers: self.default_headers,
             allowed_headers: self.allowed_headers,
             timeouts: self.timeouts.map_or_else(provider::Timeouts::default, Into::into),
-            policy: None,
-        }
+            policy: self.policy.map(|policy| policy.read().map(Into::into)).transpose()?,
+        })
+    }
+}
+
+impl From<EndpointRule> for policy::EndpointRule {
+    fn from(EndpointRule { methods, path }: EndpointRule) -> Self {
+        Self { methods, path }
+    }
+}
+
+impl From<policy::EndpointRule> for EndpointRule {
+    fn from(policy::EndpointRule { methods, path }: policy::EndpointRule) -> Self {
+        Self { methods, path }
     }
 }
 
@@ -216,7 +233,6 @@ impl From<provider::Timeouts> for TimeoutsShown {
 impl From<domain::StoredProvider> for Provider {
     fn from(stored: domain::StoredProvider) -> Self {
         let domain::StoredProvider { provider: shown, is_built_in, created_at, updated_at } = stored;
-        let endpoints = shown.allowed_endpoints.into_iter();
         Self {
             name: shown.name,
             base_url: shown.base_url,
@@ -226,12 +242,11 @@ impl From<domain::StoredProvider> for Provider {
                 provider::Api::Anthropic => ApiKind::Anthropic,
                 provider::Api::Gemini => ApiKind::Gemini,
             },
-            allowed_endpoints: endpoints
-                .map(|policy::EndpointRule { methods, path }| EndpointRule { methods, path })
-                .collect(),
+            allowed_endpoints: shown.allowed_endpoints.into_iter().map(Into::into).collect(),
             default_headers: shown.default_headers,
             allowed_headers: shown.allowed_headers,
             timeouts: shown.timeouts.into(),
+            policy: shown.policy.map(Into::into),
             is_built_in,
             created_at: Timestamp(created_at),
             updated_at: Timestamp(updated_at),

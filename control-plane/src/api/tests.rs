@@ -1,7 +1,7 @@
 use super::*;
 
 /// The paths of the architecture page that this version serves.
-const PATHS: [&str; 31] = [
+const PATHS: [&str; 32] = [
     "/edge/events",
     "/livez",
     "/manage/audit",
@@ -12,6 +12,7 @@ const PATHS: [&str; 31] = [
     "/manage/events/gaps",
     "/manage/events/set-aside",
     "/manage/events/status",
+    "/manage/policy/check",
     "/manage/prices",
     "/manage/prices/{id}",
     "/manage/projects",

@@ -6,6 +6,7 @@ use super::auth::Manager;
 use super::error::{ApiError, ErrorBody, Result};
 use super::extract::{Body, Path, Query, present};
 use super::list::List;
+use super::policy::{Policy, Stored};
 use crate::clock;
 use crate::domain::page::PageRequest;
 use crate::domain::{self as rules, tokens as domain};
@@ -44,6 +45,9 @@ pub(super) struct Token {
     last_used_at: Option<Timestamp>,
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
+    /// Null = all that its project allows.
+    #[schema(value_type = Option<Policy>)]
+    policy: Option<Stored>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -75,6 +79,9 @@ pub(super) struct NewToken {
     #[serde(default)]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Map<String, Value>>,
+    /// None of its own unless given. The valid tokens of a project have at most 200 different ones.
+    #[serde(default)]
+    policy: Option<Policy>,
     // Known names that nothing enforces yet; null asks for no limit and gets it.
     #[serde(default)]
     #[schema(ignore)]
@@ -85,9 +92,6 @@ pub(super) struct NewToken {
     #[serde(default)]
     #[schema(ignore)]
     budget: Option<IgnoredAny>,
-    #[serde(default)]
-    #[schema(ignore)]
-    policy: Option<IgnoredAny>,
 }
 
 /// What is given is changed.
@@ -105,6 +109,10 @@ pub(super) struct TokenPatch {
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Object>)]
     metadata: Option<Option<Map<String, Value>>>,
+    /// Replaces the whole; null takes it away.
+    #[serde(default, deserialize_with = "present")]
+    #[schema(value_type = Option<Policy>)]
+    policy: Option<Option<Policy>>,
     // Known names that nothing enforces yet; null asks for no limit and gets it.
     #[serde(default)]
     #[schema(ignore)]
@@ -115,9 +123,6 @@ pub(super) struct TokenPatch {
     #[serde(default)]
     #[schema(ignore)]
     budget: Option<IgnoredAny>,
-    #[serde(default)]
-    #[schema(ignore)]
-    policy: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize, IntoParams)]
@@ -151,8 +156,9 @@ pub(super) async fn list(
 /// Creates a token and shows it, once.
 #[utoipa::path(post, path = "/manage/tokens", tag = "tokens", request_body = NewToken,
     responses((status = 201, body = NewlyMade), (status = 404, description = "No such project", body = ErrorBody),
-        (status = 409, description = "The project is not active", body = ErrorBody),
-        (status = 422, description = "A limit that is not enforced yet", body = ErrorBody)))]
+        (status = 409, description = "The project is not active, or its tokens have too many policies", body = ErrorBody),
+        (status = 422, description = "A policy that cannot be applied, or a limit that is not enforced yet",
+            body = ErrorBody)))]
 pub(super) async fn create(
     manager: Manager,
     State(api): State<Api>,
@@ -175,9 +181,12 @@ pub(super) async fn get(
     Ok(Json(Token::at(api.domain.get_token(id).await?, manager.act().at)))
 }
 
-/// Changes a token's name, expiry or metadata.
+/// Changes a token's name, expiry, metadata or policy.
 #[utoipa::path(patch, path = "/manage/tokens/{id}", tag = "tokens", params(("id" = Uuid, Path)),
-    request_body = TokenPatch, responses((status = 200, body = Token), (status = 404, body = ErrorBody)))]
+    request_body = TokenPatch, responses((status = 200, body = Token), (status = 404, body = ErrorBody),
+        (status = 409, description = "The project's tokens have too many policies", body = ErrorBody),
+        (status = 422, description = "A policy that cannot be applied, or a limit that is not enforced yet",
+            body = ErrorBody)))]
 pub(super) async fn patch(
     manager: Manager,
     State(api): State<Api>,
@@ -214,6 +223,7 @@ impl Token {
             request_count: token.request_count,
             last_used_at: token.last_used_at.map(Timestamp),
             metadata: token.metadata,
+            policy: token.policy.map(Into::into),
         }
     }
 }
@@ -233,7 +243,7 @@ impl TryFrom<NewToken> for domain::NewToken {
             budget,
             policy,
         } = new;
-        refuse_limits([max_requests, rate_limit, budget, policy])?;
+        refuse_limits([max_requests, rate_limit, budget])?;
         let expiry = match (expires_in, expires_at) {
             (None, None) => domain::Expiry::Default,
             (Some(seconds), None) => domain::Expiry::InSeconds(seconds),
@@ -243,7 +253,8 @@ impl TryFrom<NewToken> for domain::NewToken {
                 return Err(ApiError::invalid("give either expires_in or expires_at, not both"));
             }
         };
-        Ok(Self { project_id, name, expiry, metadata })
+        let policy = policy.map(Policy::read).transpose()?;
+        Ok(Self { project_id, name, expiry, metadata, policy })
     }
 }
 
@@ -252,14 +263,16 @@ impl TryFrom<TokenPatch> for domain::TokenPatch {
 
     fn try_from(patch: TokenPatch) -> Result<Self> {
         let TokenPatch { name, expires_at, metadata, max_requests, rate_limit, budget, policy } = patch;
-        refuse_limits([max_requests, rate_limit, budget, policy])?;
-        Ok(Self { name, expires_at: expires_at.map(|at| at.map(|Timestamp(at)| at)), metadata })
+        refuse_limits([max_requests, rate_limit, budget])?;
+        let expires_at = expires_at.map(|at| at.map(|Timestamp(at)| at));
+        let policy = policy.map(|policy| policy.map(Policy::read).transpose()).transpose()?;
+        Ok(Self { name, expires_at, metadata, policy })
     }
 }
 
 /// What nothing enforces is not stored either.
-fn refuse_limits(given: [Option<IgnoredAny>; 4]) -> Result<()> {
-    let names = ["max_requests", "rate_limit", "budget", "policy"];
+fn refuse_limits(given: [Option<IgnoredAny>; 3]) -> Result<()> {
+    let names = ["max_requests", "rate_limit", "budget"];
     let refused = names.into_iter().zip(given).find_map(|(name, value)| value.map(|_| name));
     refused.map_or(Ok(()), |name| Err(rules::Error::NotSupported(name).into()))
 }

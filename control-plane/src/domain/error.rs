@@ -25,6 +25,9 @@ pub enum Error {
     SinkUnavailable(String),
     #[error("{0} is not supported yet, so it is refused rather than stored without effect")]
     NotSupported(&'static str),
+    /// Names the field.
+    #[error("{0}")]
+    InvalidPolicy(String),
     /// For the log only.
     #[error("{0}")]
     Internal(String),

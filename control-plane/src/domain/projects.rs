@@ -2,12 +2,13 @@
 
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
-use super::{Act, Domain, Error, Result, checked_name, checked_range};
+use super::{Act, Domain, Error, Result, checked_name, checked_range, policies};
 use crate::chance;
 use crate::store::projects::ProjectRow;
-use crate::store::{Connection, is_duplicate, outbox, projects as table, providers, tokens};
+use crate::store::{Connection, is_duplicate, outbox, profiles, projects as table, providers, tokens};
 use serde_json::{Value, json};
 use shared::id::{self, UnixMs};
+use shared::policy::{Carried, Policy};
 use shared::redaction::Redactor;
 use shared::snapshot::config::{Capture, DEFAULT_MAX_SNAPSHOT_AGE, OnStale, StreamUsage};
 use shared::snapshot::record::ProjectNumber;
@@ -16,7 +17,7 @@ use uuid::Uuid;
 /// Seconds: a year.
 const LONGEST_SNAPSHOT_AGE: u64 = 365 * 24 * 60 * 60;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Project {
     pub id: Uuid,
     pub number: ProjectNumber,
@@ -31,6 +32,7 @@ pub struct Project {
     pub stream_usage: StreamUsage,
     /// `None` = off.
     pub capture: Option<Capture>,
+    pub policy: Option<Carried>,
     pub created_at: UnixMs,
     pub updated_at: UnixMs,
     pub deactivated_at: Option<UnixMs>,
@@ -45,6 +47,7 @@ pub struct NewProject {
     pub max_snapshot_age: Option<u64>,
     pub stream_usage: Option<StreamUsage>,
     pub capture: Option<Capture>,
+    pub policy: Option<Policy>,
 }
 
 /// What is given is changed.
@@ -58,6 +61,8 @@ pub struct ProjectPatch {
     pub stream_usage: Option<StreamUsage>,
     /// `Some(None)` turns it off.
     pub capture: Option<Option<Capture>>,
+    /// `Some(None)` takes it away.
+    pub policy: Option<Option<Policy>>,
 }
 
 impl Domain {
@@ -125,6 +130,7 @@ impl Domain {
         // Beyond the newest token too, so that a clock that was ahead leaves no survivor.
         let valid_from = act.at.max(newest).max(before.tokens_valid_from) + 1;
         table::set_tokens_valid_from(&mut tx, id, valid_from, act.at).await?;
+        profiles::release_all(&mut tx, id).await?;
         let after = Project { tokens_valid_from: valid_from, updated_at: act.at, ..before.clone() };
         record(&mut tx, act, "project.revoke_tokens", id, Some(&before), Some(&after)).await?;
         outbox::project_changed(&mut tx, id, act.at).await?;
@@ -151,6 +157,7 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
         max_snapshot_age: checked_range("max_snapshot_age", max_age, 1..=LONGEST_SNAPSHOT_AGE)?,
         stream_usage: stream_usage_text(new.stream_usage.unwrap_or_default()).to_owned(),
         capture: checked_capture(new.capture)?,
+        policy: policies::checked(new.policy)?,
         created_at: now.cast_signed(),
         updated_at: now.cast_signed(),
         deactivated_at: None,
@@ -158,8 +165,16 @@ fn new_row(new: NewProject, now: UnixMs) -> Result<ProjectRow> {
 }
 
 fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<ProjectRow> {
-    let ProjectPatch { name, default_provider, is_active, on_stale, max_snapshot_age, stream_usage, capture } =
-        patch;
+    let ProjectPatch {
+        name,
+        default_provider,
+        is_active,
+        on_stale,
+        max_snapshot_age,
+        stream_usage,
+        capture,
+        policy,
+    } = patch;
     if let Some(name) = name {
         row.name = checked_name("name", &name)?;
     }
@@ -181,6 +196,9 @@ fn patched(mut row: ProjectRow, patch: ProjectPatch, now: UnixMs) -> Result<Proj
     }
     if let Some(capture) = capture {
         row.capture = checked_capture(capture)?;
+    }
+    if let Some(policy) = policy {
+        row.policy = policies::checked(policy)?;
     }
     Ok(row)
 }
@@ -232,6 +250,7 @@ fn for_audit(project: &Project) -> Value {
         "max_snapshot_age": project.max_snapshot_age,
         "stream_usage": stream_usage_text(project.stream_usage),
         "capture": project.capture,
+        "policy": project.policy,
         "deactivated_at": project.deactivated_at,
     })
 }
@@ -276,6 +295,7 @@ impl TryFrom<ProjectRow> for Project {
                 other => return Err(Error::Internal(format!("stored stream_usage `{other}` is unknown"))),
             },
             capture: row.capture.as_deref().map(serde_json::from_str).transpose()?,
+            policy: row.policy.as_deref().map(Carried::parse),
             created_at: row.created_at.cast_unsigned(),
             updated_at: row.updated_at.cast_unsigned(),
             deactivated_at: row.deactivated_at.map(i64::cast_unsigned),

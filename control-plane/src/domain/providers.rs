@@ -2,12 +2,13 @@
 
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
-use super::{Act, Domain, Error, Result, built_in, checked_range, credentials, upstream};
+use super::{Act, Domain, Error, Result, built_in, checked_range, credentials, policies, upstream};
 use crate::store::providers::ProviderRow;
 use crate::store::{Connection, credentials as credentials_table, outbox, projects, providers as table};
 use serde_json::Value;
 use shared::header::{ACCOUNT_SELECTORS, CREDENTIALS, HOP_BY_HOP, METHOD_OVERRIDES};
 use shared::id::UnixMs;
+use shared::policy::{Carried, Policy};
 use shared::provider::{Provider, Timeouts};
 
 /// A provider with what only the control plane knows of it.
@@ -161,6 +162,10 @@ pub(super) fn checked(mut provider: Provider, allow_private: bool) -> Result<Pro
     provider.allowed_headers.sort_unstable();
     provider.allowed_headers.dedup();
     checked_timeouts(provider.timeouts)?;
+    if let Some(Carried::Policy(policy)) = &provider.policy {
+        policies::validate(policy)?;
+        provider.policy.take_if(|policy| *policy == Carried::from(Policy::default()));
+    }
     Ok(provider)
 }
 

@@ -2,13 +2,15 @@
 
 use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
+use super::policies::{self, Profile};
 use super::projects::{self, Project};
 use super::{Act, Domain, Error, Result, checked_name};
 use crate::chance;
 use crate::store::tokens::TokenRow;
-use crate::store::{Connection, outbox, tokens as table};
+use crate::store::{Connection, Tx, outbox, tokens as table};
 use serde_json::{Map, Value, json};
 use shared::id::{self, UnixMs};
+use shared::policy::{Carried, Policy};
 use shared::snapshot::record::TokenRecord;
 use shared::token::Token as Secret;
 use uuid::Uuid;
@@ -33,6 +35,7 @@ pub struct Token {
     /// The time in the id.
     pub issued_at: UnixMs,
     pub metadata: Option<Map<String, Value>>,
+    pub policy: Option<Carried>,
     /// As far as its events were counted.
     pub request_count: u64,
     pub last_used_at: Option<UnixMs>,
@@ -53,6 +56,7 @@ pub struct NewToken {
     pub name: String,
     pub expiry: Expiry,
     pub metadata: Option<Map<String, Value>>,
+    pub policy: Option<Policy>,
 }
 
 /// What is given is changed; an inner `None` clears.
@@ -61,6 +65,7 @@ pub struct TokenPatch {
     pub name: Option<String>,
     pub expires_at: Option<Option<UnixMs>>,
     pub metadata: Option<Option<Map<String, Value>>>,
+    pub policy: Option<Option<Policy>>,
 }
 
 #[derive(Debug)]
@@ -89,6 +94,7 @@ impl Domain {
         let name = checked_name("name", &new.name)?;
         let expires_at = expiry(new.expiry, act.at)?;
         let metadata = metadata_text(new.metadata.as_ref())?;
+        let policy = policies::checked(new.policy)?;
         let mut tx = self.store.write().await?;
         let project = Project::try_from(projects::lock(&mut tx, new.project_id).await?)?;
         if !project.is_active {
@@ -97,6 +103,7 @@ impl Domain {
         // Never below the line of the last bulk revocation, whatever the clock says.
         let issued_at = act.at.max(project.tokens_valid_from);
         let secret = Secret::new(id::new(issued_at, &chance::bytes()?), chance::bytes()?);
+        let profile = take_profile(&mut tx, act, project.id, policy.as_deref(), expires_at).await?;
         let row = TokenRow {
             id: secret.id(),
             project_id: project.id,
@@ -106,6 +113,8 @@ impl Domain {
             metadata,
             created_at: issued_at.cast_signed(),
             tag_key: Some(self.tags.primary_id().to_string()),
+            profile_id: profile.as_ref().map(|profile| profile.id),
+            policy,
             tokens_valid_from: project.tokens_valid_from.cast_signed(),
             request_count: 0,
             last_used_at: None,
@@ -114,8 +123,10 @@ impl Domain {
         let token = Token::try_from(row)?;
         record(&mut tx, act, "token.create", None, &token).await?;
         outbox::token_changed(&mut tx, token.id, act.at).await?;
+        tell_profile(&mut tx, act, project.id, profile.as_ref()).await?;
         self.commit(tx).await?;
-        let told = TokenRecord::new(token.id, &secret.secret_hash(), expires_at, project.number, false);
+        let told = TokenRecord::new(token.id, &secret.secret_hash(), expires_at, project.number, false)
+            .with_profile(profile.map(|profile| profile.number));
         let is_replicated = self.snapshot.announce(told, project.id).await;
         Ok(NewlyMade { token, plain_text: secret.reveal(&self.tags), is_replicated })
     }
@@ -134,9 +145,15 @@ impl Domain {
     }
 
     pub async fn patch_token(&self, act: &Act, id: Uuid, patch: TokenPatch) -> Result<Token> {
-        let TokenPatch { name, expires_at, metadata } = patch;
+        let TokenPatch { name, expires_at, metadata, policy } = patch;
         let name = name.map(|name| checked_name("name", &name)).transpose()?;
+        let policy = policy.map(policies::checked).transpose()?;
         let mut tx = self.store.write().await?;
+        // What a token needs of its project may change with these.
+        if expires_at.is_some() || policy.is_some() {
+            let project_id = get(&mut tx, id).await?.project_id;
+            projects::lock(&mut tx, project_id).await?;
+        }
         let mut row = lock(&mut tx, id).await?;
         let before = Token::try_from(row.clone())?;
         if let Some(name) = name {
@@ -148,10 +165,22 @@ impl Domain {
         if let Some(metadata) = metadata {
             row.metadata = metadata_text(metadata.as_ref())?;
         }
-        let after = Token::try_from(row.clone())?;
-        if after != before {
-            self.store_change(tx, act, "token.update", &before, &row).await?;
+        if let Some(policy) = policy {
+            row.policy = policy;
         }
+        let after = Token::try_from(row.clone())?;
+        if after == before {
+            return Ok(before);
+        }
+        let mut profile = None;
+        if after.expires_at != before.expires_at || after.policy != before.policy {
+            let policy = row.policy.as_deref();
+            profile = take_profile(&mut tx, act, row.project_id, policy, after.expires_at).await?;
+            row.profile_id = profile.as_ref().map(|profile| profile.id);
+        }
+        write(&mut tx, act, "token.update", &before, &row).await?;
+        tell_profile(&mut tx, act, row.project_id, profile.as_ref()).await?;
+        self.commit(tx).await?;
         Ok(after)
     }
 
@@ -162,24 +191,40 @@ impl Domain {
         let before = Token::try_from(row.clone())?;
         if before.revoked_at.is_none() {
             row.revoked_at = Some(act.at.cast_signed());
-            self.store_change(tx, act, "token.revoke", &before, &row).await?;
+            write(&mut tx, act, "token.revoke", &before, &row).await?;
+            self.commit(tx).await?;
         }
         Ok(())
     }
+}
 
-    async fn store_change(
-        &self,
-        mut tx: crate::store::Tx,
-        act: &Act,
-        action: &'static str,
-        before: &Token,
-        row: &TokenRow,
-    ) -> Result<()> {
-        table::update(&mut tx, row).await?;
-        record(&mut tx, act, action, Some(before), &Token::try_from(row.clone())?).await?;
-        outbox::token_changed(&mut tx, row.id, act.at).await?;
-        self.commit(tx).await
+/// Stores a changed token, and that it changed.
+async fn write(tx: &mut Tx, act: &Act, action: &'static str, before: &Token, row: &TokenRow) -> Result<()> {
+    table::update(tx, row).await?;
+    record(tx, act, action, Some(before), &Token::try_from(row.clone())?).await?;
+    outbox::token_changed(tx, row.id, act.at).await?;
+    Ok(())
+}
+
+/// What a token with this policy needs of its project, which is held.
+async fn take_profile(
+    tx: &mut Tx,
+    act: &Act,
+    project_id: Uuid,
+    policy: Option<&str>,
+    expires_at: Option<UnixMs>,
+) -> Result<Option<Profile>> {
+    let Some(policy) = policy else { return Ok(None) };
+    policies::take(tx, act, project_id, policy, expires_at).await.map(Some)
+}
+
+/// Once the token is stored: edges must know its profile when they know it.
+async fn tell_profile(tx: &mut Tx, act: &Act, project_id: Uuid, profile: Option<&Profile>) -> Result<()> {
+    if profile.is_some_and(|profile| profile.is_news) {
+        policies::require_room(tx, act, project_id).await?;
+        outbox::project_changed(tx, project_id, act.at).await?;
     }
+    Ok(())
 }
 
 async fn get(conn: &mut Connection, id: Uuid) -> Result<TokenRow> {
@@ -241,6 +286,7 @@ fn for_audit(token: &Token) -> Value {
         "expires_at": token.expires_at,
         "revoked_at": token.revoked_at,
         "metadata": token.metadata,
+        "policy": token.policy,
     })
 }
 
@@ -257,6 +303,7 @@ impl TryFrom<TokenRow> for Token {
             revoked_at: row.revoked_at.or(revoked_with_all).map(i64::cast_unsigned),
             issued_at: row.created_at.cast_unsigned(),
             metadata: row.metadata.map(|text| serde_json::from_str(&text)).transpose()?,
+            policy: row.policy.as_deref().map(Carried::parse),
             request_count: row.request_count.cast_unsigned(),
             last_used_at: row.last_used_at.map(i64::cast_unsigned),
         })
@@ -289,6 +336,8 @@ mod tests {
             metadata: None,
             created_at,
             tag_key: None,
+            profile_id: None,
+            policy: None,
             tokens_valid_from: 10,
             request_count: 0,
             last_used_at: None,

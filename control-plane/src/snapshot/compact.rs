@@ -60,7 +60,7 @@ pub(super) async fn compile(
     let mut pass = Pass {
         cutter: Cutter::default(),
         upload: Upload::new(kv.clone(), in_kv),
-        ended_before: began.saturating_sub(KEEP_ENDED_MS),
+        began,
         owners: Owners::read(&mut tx).await?,
     };
     let (last, whole_at) = match &current {
@@ -91,7 +91,7 @@ pub(super) async fn compile(
 struct Pass {
     cutter: Cutter,
     upload: Upload,
-    ended_before: UnixMs,
+    began: UnixMs,
     owners: Owners,
 }
 
@@ -104,8 +104,9 @@ impl Pass {
         below: Uuid,
     ) -> Result<(), PublishError> {
         loop {
-            let Self { owners, ended_before, .. } = &*self;
-            let page = contents::token_page(conn, owners, after, below, *ended_before, TOKENS_A_PAGE).await?;
+            let Self { owners, began, .. } = &*self;
+            let ended_before = began.saturating_sub(KEEP_ENDED_MS);
+            let page = contents::token_page(conn, owners, after, below, ended_before, TOKENS_A_PAGE).await?;
             let Some(last) = page.last else { return Ok(()) };
             after = last;
             for record in page.records {
@@ -123,7 +124,7 @@ impl Pass {
         below: i64,
     ) -> Result<(), PublishError> {
         loop {
-            let page = contents::project_page(conn, after, below, PROJECTS_A_PAGE).await?;
+            let page = contents::project_page(conn, after, below, PROJECTS_A_PAGE, self.began).await?;
             let Some(last) = page.last() else { return Ok(()) };
             after = i64::from(last.number);
             for project in page {

@@ -5,12 +5,12 @@
 use super::PublisherSettings;
 use super::error::PublishError;
 use super::kv::{KvClient, Pair};
-use crate::store::Store;
 use crate::store::snapshot::contents;
+use crate::store::{Connection, Store};
 use shared::snapshot;
-use shared::snapshot::config::Project;
+use shared::snapshot::config::{Profile, Project};
 use shared::snapshot::fresh::Fresh;
-use shared::snapshot::record::TokenRecord;
+use shared::snapshot::record::{ProfileNumber, TokenRecord};
 use shared::snapshot::signed::SnapshotSigner;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,13 +79,18 @@ impl FreshWriter {
     }
 
     async fn write(&self, batch: &[Announcement]) -> Result<(), PublishError> {
-        let projects = self.projects(batch).await?;
+        let mut known = Known::default();
+        let mut tx = self.store.read().await?;
+        for announcement in batch {
+            known.read(&mut tx, announcement).await?;
+        }
+        drop(tx);
         let mut pairs = Vec::with_capacity(batch.len());
         let mut length = 0;
-        for Announcement { record, project_id, .. } in batch {
+        for announcement in batch {
             // Never: a project is not deleted, and its tokens need it.
-            let Some(project) = projects.get(project_id) else { continue };
-            let (record, project) = (*record, project.clone());
+            let Some(project) = known.project(announcement) else { continue };
+            let record = announcement.record;
             let value = Fresh { deployment_id: self.deployment_id.clone(), record, project }
                 .encode(&self.signer)
                 .map_err(|error| PublishError::Encode(error.to_string()))?;
@@ -99,17 +104,37 @@ impl FreshWriter {
         }
         if pairs.is_empty() { Ok(()) } else { Ok(self.kv.put_bulk(&pairs, DEADLINE).await?) }
     }
+}
 
-    async fn projects(&self, batch: &[Announcement]) -> Result<HashMap<Uuid, Project>, PublishError> {
-        let mut tx = self.store.read().await?;
-        let mut projects = HashMap::new();
-        for Announcement { project_id, .. } in batch {
-            if !projects.contains_key(project_id)
-                && let Some(project) = contents::project(&mut tx, *project_id).await?
-            {
-                projects.insert(*project_id, project);
-            }
+/// What tokens announced together need of the database.
+#[derive(Debug, Default)]
+struct Known {
+    projects: HashMap<Uuid, Project>,
+    profiles: HashMap<(Uuid, ProfileNumber), Profile>,
+}
+
+impl Known {
+    async fn read(&mut self, conn: &mut Connection, announcement: &Announcement) -> Result<(), PublishError> {
+        let Announcement { record, project_id, .. } = announcement;
+        if !self.projects.contains_key(project_id)
+            && let Some(project) = contents::project(conn, *project_id).await?
+        {
+            self.projects.insert(*project_id, project);
         }
-        Ok(projects)
+        if let Some(number) = record.profile()
+            && !self.profiles.contains_key(&(*project_id, number))
+            && let Some(profile) = contents::profile(conn, *project_id, number).await?
+        {
+            self.profiles.insert((*project_id, number), profile);
+        }
+        Ok(())
+    }
+
+    /// The token's project, with no more profiles than the token needs.
+    fn project(&self, announcement: &Announcement) -> Option<Project> {
+        let Announcement { record, project_id, .. } = announcement;
+        let project = self.projects.get(project_id)?.clone();
+        let profile = record.profile().and_then(|number| self.profiles.get(&(*project_id, number)));
+        Some(Project { profiles: profile.into_iter().cloned().collect(), ..project })
     }
 }

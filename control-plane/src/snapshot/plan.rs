@@ -37,14 +37,14 @@ pub(super) enum Fill {
 }
 
 impl Plan {
-    pub(super) async fn read(store: &Store) -> Result<Self, PublishError> {
+    pub(super) async fn read(store: &Store, now: UnixMs) -> Result<Self, PublishError> {
         let mut tx = store.read().await?;
         let (base_id, content) = current_base(&mut tx).await?.unzip();
         let base_id = base_id.unwrap_or(0);
         let with_providers = content.is_none() || outbox::have_providers_changed(&mut tx, base_id).await?;
         let delta = Delta {
             tokens: Shard::build(contents::changed_tokens(&mut tx, base_id).await?),
-            projects: contents::changed_projects(&mut tx, base_id).await?,
+            projects: contents::changed_projects(&mut tx, base_id, now).await?,
             providers: if with_providers { Some(contents::providers(&mut tx).await?) } else { None },
         };
         let seqs = outbox::unpublished(&mut tx).await?;

@@ -102,14 +102,14 @@ impl Publisher {
         };
         // A base that cannot be looked at must not hold a revocation back.
         let adopted = self.adopt_settled(now).await;
-        let mut plan = Plan::read(&self.store).await?;
+        let mut plan = Plan::read(&self.store, now).await?;
         match plan.fill()? {
             Fill::Fits => self.is_full = false,
             Fill::Full => self.is_full = true,
             Fill::Oversize => {
                 let in_kv = self.named_by_current().await?;
                 self.rebase(in_kv, Scope::Touched, now).await?;
-                plan = Plan::read(&self.store).await?;
+                plan = Plan::read(&self.store, now).await?;
             }
         }
         let last = plan.last_version.max(self.shared.highest());

@@ -16,7 +16,7 @@ use shared::snapshot::manifest::Manifest;
 use shared::snapshot::record::{ProjectNumber, TokenRecord};
 use shared::snapshot::shard::Shard;
 use shared::snapshot::{Hash, MANIFEST_KEY, index_key, project_key, providers_key, shard_key};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -269,13 +269,14 @@ impl Reader {
         mut in_kv: BTreeMap<ProjectNumber, Project>,
     ) -> Result<(), PublishError> {
         loop {
-            let page = contents::project_page(conn, after, below, PAGE).await?;
+            let page = contents::project_page(conn, after, below, PAGE, self.now).await?;
             let Some(last) = page.last() else { break };
             after = i64::from(last.number);
             for expected in page {
                 self.report.projects += 1;
                 let found = in_kv.remove(&expected.number);
-                if found.as_ref() != Some(&expected) && !self.changing.projects.contains(&expected.id) {
+                let is_there = found.as_ref().is_some_and(|found| is_same(found, &expected));
+                if !is_there && !self.changing.projects.contains(&expected.id) {
                     let how =
                         if found.is_none() { "not in KV" } else { "not in KV as it is in the database" };
                     self.report.problem(format!("project {} is {how}", expected.id));
@@ -303,4 +304,16 @@ impl Reader {
         }
         Ok(())
     }
+}
+
+/// Whether a project is in KV as it is in the database. Of its profiles those
+/// must be there that are needed now; some that were, when it was written, may be.
+fn is_same(found: &Project, expected: &Project) -> bool {
+    let profiles = |project: &Project| -> HashMap<_, _> {
+        project.profiles.iter().map(|profile| (profile.number, profile.policy.clone())).collect()
+    };
+    let (there, needed) = (profiles(found), profiles(expected));
+    needed.iter().all(|(number, policy)| there.get(number) == Some(policy))
+        && Project { profiles: Vec::new(), ..found.clone() }
+            == Project { profiles: Vec::new(), ..expected.clone() }
 }

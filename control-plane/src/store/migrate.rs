@@ -20,8 +20,20 @@ pub enum Failure {
     Lock(PathBuf, #[source] std::io::Error),
     #[error("nothing to undo: no migration is applied")]
     NothingToUndo,
+    #[error("{0}; nothing was undone: the migration's way back says why it may refuse")]
+    Undo(#[source] MigrateError),
     #[error("{0}; the database was left by another version of latchkey, or a migration was edited")]
     Migration(#[from] MigrateError),
+}
+
+impl Failure {
+    /// A statement that failed undid nothing; all else is about the migrations themselves.
+    fn of_undo(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Execute(_) | MigrateError::ExecuteMigration(..) => Self::Undo(error),
+            other => Self::Migration(other),
+        }
+    }
 }
 
 /// One migration, and whether the database has it.
@@ -52,9 +64,10 @@ pub async fn down(url: &str) -> Result<i64, Failure> {
     let last = applied.pop_last().ok_or(Failure::NothingToUndo)?;
     let target = applied.last().copied().unwrap_or(0);
     match &mut session {
-        Session::Sqlite(connection, _) => SQLITE.undo(connection, target).await?,
-        Session::Postgres(connection) => POSTGRES.undo(connection, target).await?,
+        Session::Sqlite(connection, _) => SQLITE.undo(connection, target).await,
+        Session::Postgres(connection) => POSTGRES.undo(connection, target).await,
     }
+    .map_err(Failure::of_undo)?;
     session.close().await?;
     Ok(last)
 }
@@ -164,6 +177,6 @@ mod tests {
         let (up, down): (Vec<_>, Vec<_>) =
             SQLITE.iter().partition(|each| each.migration_type.is_up_migration());
         assert!(up.iter().map(|each| each.version).eq(down.iter().map(|each| each.version)));
-        assert!(up.iter().map(|each| each.version).eq(1..=6));
+        assert!(up.iter().map(|each| each.version).eq(1..=7));
     }
 }

@@ -19,6 +19,8 @@ pub struct ProjectRow {
     pub stream_usage: String,
     /// JSON.
     pub capture: Option<String>,
+    /// JSON.
+    pub policy: Option<String>,
     pub created_at: i64,
     pub updated_at: i64,
     pub deactivated_at: Option<i64>,
@@ -31,8 +33,8 @@ pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> Result<ProjectRo
         query("update project_numbers set last = last + 1 returning last").scalar(&mut *conn).await?;
     query(
         "insert into projects (id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+         max_snapshot_age, stream_usage, capture, policy, created_at, updated_at, deactivated_at) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
     )
     .bind(row.id)
     .bind(number)
@@ -44,6 +46,7 @@ pub async fn insert(conn: &mut Connection, row: &ProjectRow) -> Result<ProjectRo
     .bind(row.max_snapshot_age)
     .bind(&row.stream_usage)
     .bind(&row.capture)
+    .bind(&row.policy)
     .bind(row.created_at)
     .bind(row.updated_at)
     .bind(row.deactivated_at)
@@ -64,7 +67,7 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error
     query(
         "update projects set name = $2, default_provider = $3, is_active = $4, tokens_valid_from = $5, \
          on_stale = $6, max_snapshot_age = $7, updated_at = $8, deactivated_at = $9, stream_usage = $10, \
-         capture = $11 where id = $1",
+         capture = $11, policy = $12 where id = $1",
     )
     .bind(row.id)
     .bind(&row.name)
@@ -77,6 +80,7 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error
     .bind(row.deactivated_at)
     .bind(&row.stream_usage)
     .bind(&row.capture)
+    .bind(&row.policy)
     .execute(conn)
     .await
     .map(drop)
@@ -85,7 +89,7 @@ pub async fn update(conn: &mut Connection, row: &ProjectRow) -> Result<(), Error
 pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>, Error> {
     query(
         "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at from projects where id = $1",
+         max_snapshot_age, stream_usage, capture, policy, created_at, updated_at, deactivated_at from projects where id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -98,7 +102,7 @@ pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>,
     query(
         "update projects set number = number where id = $1 \
          returning id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at",
+         max_snapshot_age, stream_usage, capture, policy, created_at, updated_at, deactivated_at",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -109,7 +113,7 @@ pub async fn lock(conn: &mut Connection, id: Uuid) -> Result<Option<ProjectRow>,
 pub async fn list(conn: &mut Connection, before: Uuid, limit: i64) -> Result<Vec<ProjectRow>, Error> {
     query(
         "select id, number, name, default_provider, is_active, tokens_valid_from, on_stale, \
-         max_snapshot_age, stream_usage, capture, created_at, updated_at, deactivated_at \
+         max_snapshot_age, stream_usage, capture, policy, created_at, updated_at, deactivated_at \
          from projects where id < $1 order by id desc limit $2",
     )
     .bind(before)

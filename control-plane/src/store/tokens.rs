@@ -18,6 +18,10 @@ pub struct TokenRow {
     pub created_at: i64,
     /// Id of the `TOKEN_TAG_KEY` that tagged it, in hex; `None` for one made before this was kept.
     pub tag_key: Option<String>,
+    /// What it has of its own.
+    pub profile_id: Option<Uuid>,
+    /// Of the profile; JSON.
+    pub policy: Option<String>,
     /// Of the project: tokens created earlier are revoked.
     pub tokens_valid_from: i64,
     /// As far as its events were counted.
@@ -37,7 +41,7 @@ pub struct Filter {
 pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32]) -> Result<(), Error> {
     query(
         "insert into tokens (id, project_id, name, secret_hash, expires_at, revoked_at, metadata, created_at, \
-         tag_key) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+         tag_key, profile_id) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(row.id)
     .bind(row.project_id)
@@ -48,6 +52,7 @@ pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32
     .bind(&row.metadata)
     .bind(row.created_at)
     .bind(&row.tag_key)
+    .bind(row.profile_id)
     .execute(conn)
     .await
     .map(drop)
@@ -55,23 +60,27 @@ pub async fn insert(conn: &mut Connection, row: &TokenRow, secret_hash: &[u8; 32
 
 /// Stores what may change of a token.
 pub async fn update(conn: &mut Connection, row: &TokenRow) -> Result<(), Error> {
-    query("update tokens set name = $2, expires_at = $3, revoked_at = $4, metadata = $5 where id = $1")
-        .bind(row.id)
-        .bind(&row.name)
-        .bind(row.expires_at)
-        .bind(row.revoked_at)
-        .bind(&row.metadata)
-        .execute(conn)
-        .await
-        .map(drop)
+    query(
+        "update tokens set name = $2, expires_at = $3, revoked_at = $4, metadata = $5, profile_id = $6 \
+         where id = $1",
+    )
+    .bind(row.id)
+    .bind(&row.name)
+    .bind(row.expires_at)
+    .bind(row.revoked_at)
+    .bind(&row.metadata)
+    .bind(row.profile_id)
+    .execute(conn)
+    .await
+    .map(drop)
 }
 
 pub async fn get(conn: &mut Connection, id: Uuid) -> Result<Option<TokenRow>, Error> {
     query(
         "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-         p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, nullif(u.last_used_at, 0) as last_used_at \
-         from tokens t join projects p on p.id = t.project_id left join token_usage u on u.token_id = t.id \
-         where t.id = $1",
+         t.profile_id, f.policy, p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, nullif(u.last_used_at, 0) as last_used_at \
+         from tokens t join projects p on p.id = t.project_id left join profiles f on f.id = t.profile_id \
+         left join token_usage u on u.token_id = t.id where t.id = $1",
     )
     .bind(id)
     .fetch_optional(conn)
@@ -95,9 +104,10 @@ pub async fn list(
         Some(project_id) => {
             query(
                 "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-                 p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
+                 t.profile_id, f.policy, p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
                  nullif(u.last_used_at, 0) as last_used_at from tokens t join projects p on p.id = t.project_id \
-                 left join token_usage u on u.token_id = t.id where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 left join profiles f on f.id = t.profile_id left join token_usage u on u.token_id = t.id \
+                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) and t.project_id = $5 order by t.id desc limit $4",
             )
             .bind(before)
@@ -111,9 +121,10 @@ pub async fn list(
         None => {
             query(
                 "select t.id, t.project_id, t.name, t.expires_at, t.revoked_at, t.metadata, t.created_at, t.tag_key, \
-                 p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
+                 t.profile_id, f.policy, p.tokens_valid_from, coalesce(u.request_count, 0) as request_count, \
                  nullif(u.last_used_at, 0) as last_used_at from tokens t join projects p on p.id = t.project_id \
-                 left join token_usage u on u.token_id = t.id where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
+                 left join profiles f on f.id = t.profile_id left join token_usage u on u.token_id = t.id \
+                 where t.id < $1 and (not $2 or (t.revoked_at is null and (t.expires_at is null or t.expires_at > $3) \
                  and t.created_at >= p.tokens_valid_from)) order by t.id desc limit $4",
             )
             .bind(before)

@@ -16,6 +16,8 @@ mod ingest;
 mod log;
 mod metrics;
 mod migrate;
+mod policies;
+mod policy_check;
 mod prices;
 mod process;
 mod projects;

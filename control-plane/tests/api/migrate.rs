@@ -4,6 +4,7 @@ use axum::http::StatusCode;
 use control_plane::store::migrate::{self, Failure};
 use control_plane::store::sql::query;
 use control_plane::store::{Connection, Store};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 #[tokio::test]
@@ -110,6 +111,64 @@ async fn another_version_publishes_everything_anew() {
     let numbers: Vec<i64> =
         query("select number from projects order by number").scalars(&mut tx).await.unwrap();
     assert_eq!(numbers, [1, 2, 3]);
+}
+
+/// The version before would publish what has a policy without it.
+#[tokio::test]
+async fn a_policy_in_force_is_not_lost_by_the_way_back() {
+    let world = World::without_kv().await;
+    let url = world.database.url();
+    let project = world.project("a").await;
+    let limited = json!({ "project_id": project, "name": "t", "policy": { "max_body_bytes": 1 } });
+    let mut tokens = Vec::new();
+    for _ in 0..4 {
+        let made = world.post("/manage/tokens", limited.clone()).await.ok(StatusCode::CREATED);
+        tokens.push(format!("/manage/tokens/{}", made["id"].as_str().unwrap()));
+    }
+    while migrate::status(&url).await.unwrap()[7..].iter().any(|later| later.is_applied) {
+        migrate::down(&url).await.unwrap();
+    }
+    let refused = async || {
+        let message = migrate::down(&url).await.unwrap_err().to_string();
+        assert!(
+            message.contains("take_policies_away_first") && message.contains("nothing was undone"),
+            "{message}"
+        );
+        assert!(migrate::status(&url).await.unwrap()[6].is_applied);
+    };
+    refused().await;
+    world.delete(&tokens[0]).await.ok(StatusCode::NO_CONTENT);
+    world.patch(&tokens[1], json!({ "policy": null })).await.ok(StatusCode::OK);
+    refused().await;
+    let mut tx = world.store.write().await.unwrap();
+    for token in &tokens[2..] {
+        let id: uuid::Uuid = token.rsplit('/').next().unwrap().parse().unwrap();
+        query("update tokens set expires_at = 1000 where id = $1").bind(id).execute(&mut tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let path = format!("/manage/projects/{project}");
+    world.patch(&path, json!({ "policy": { "countries": [] }, "is_active": false })).await.ok(StatusCode::OK);
+    refused().await;
+    world.patch(&path, json!({ "policy": null })).await.ok(StatusCode::OK);
+    let groq = world.get("/manage/providers/groq").await.ok(StatusCode::OK);
+    let put = |policy: Value| {
+        json!({ "base_url": groq["base_url"], "auth": groq["auth"], "api": groq["api"],
+            "allowed_endpoints": groq["allowed_endpoints"], "policy": policy })
+    };
+    world.put("/manage/providers/groq", put(json!({ "countries": [] }))).await.ok(StatusCode::OK);
+    refused().await;
+    world.put("/manage/providers/groq", put(Value::Null)).await.ok(StatusCode::OK);
+
+    let database = world.stop().await;
+    tell(&url).await;
+    assert_eq!(migrate::down(&url).await.unwrap(), 7);
+    assert_all_will_be_told(&url, 4, 1).await;
+    // Those that had expired cannot be given more time without their policy.
+    let world = World::on(database).await;
+    for (token, is_revoked) in tokens.iter().zip([true, false, true, true]) {
+        let shown = world.get(token).await.ok(StatusCode::OK);
+        assert_eq!(shown["revoked_at"].is_string(), is_revoked, "{shown}");
+    }
 }
 
 #[tokio::test]

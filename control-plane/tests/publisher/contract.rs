@@ -10,6 +10,7 @@ mod convergence;
 mod garbage;
 mod inspect;
 mod pages;
+mod profiles;
 mod rebuild;
 mod several;
 mod verify;

@@ -73,6 +73,19 @@ async fn pages_of_any_size_say_what_the_rows_say() {
     for limit in [1, 2, 3, 7, 100] {
         assert_eq!(all(&world, limit).await.unwrap(), expected, "{limit} a page");
     }
+    // Some have a profile.
+    for (number, places) in [(12, [1, 6]), (3, [3, 5])] {
+        let profile = world.profile(number, "{}", u64::MAX).await;
+        for place in places {
+            world.limit(tokens[place], profile).await;
+        }
+    }
+    let numbers = [None, Some(12), Some(3), Some(3), Some(12), None, None];
+    let expected: Vec<TokenRecord> =
+        expected.iter().zip(numbers).map(|(record, number)| record.with_profile(number)).collect();
+    for limit in [1, 2, 3, 7, 100] {
+        assert_eq!(all(&world, limit).await.unwrap(), expected, "{limit} a page");
+    }
 }
 
 #[tokio::test]

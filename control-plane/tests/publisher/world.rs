@@ -214,6 +214,37 @@ impl<D: Copied> World<D> {
         tx.commit().await.unwrap();
     }
 
+    /// A policy that tokens of the world's project may need until then, with its outbox row.
+    pub(crate) async fn profile(&self, number: i64, policy: &str, used_until: u64) -> Uuid {
+        let id = new_id();
+        let mut tx = self.store.write().await.unwrap();
+        query("insert into profiles (id, project_id, number, policy, hash, used_until, created_at) values ($1, $2, $3, $4, $5, $6, 0)")
+            .bind(id)
+            .bind(self.project)
+            .bind(number)
+            .bind(policy)
+            .bind(Sha256::digest(id).as_slice())
+            .bind(i64::try_from(used_until).unwrap_or(i64::MAX))
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        outbox::project_changed(&mut tx, self.project, clock::now()).await.unwrap();
+        tx.commit().await.unwrap();
+        id
+    }
+
+    pub(crate) async fn limit(&self, token: Uuid, profile: Uuid) {
+        let mut tx = self.store.write().await.unwrap();
+        query("update tokens set profile_id = $2 where id = $1")
+            .bind(token)
+            .bind(profile)
+            .execute(&mut tx)
+            .await
+            .unwrap();
+        outbox::token_changed(&mut tx, token, clock::now()).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
     pub(crate) async fn set_active(&self, is_active: bool) {
         let mut tx = self.store.write().await.unwrap();
         query("update projects set is_active = $1").bind(is_active).execute(&mut tx).await.unwrap();

@@ -137,6 +137,7 @@ pub(crate) async fn project(domain: &Domain, name: &str) -> Uuid {
         max_snapshot_age: None,
         stream_usage: None,
         capture: None,
+        policy: None,
     };
     domain.create_project(&act(), new).await.unwrap().id
 }
@@ -168,7 +169,7 @@ pub(crate) async fn sink(domain: &Domain, name: &str, byte: u8) -> Uuid {
 }
 
 pub(crate) async fn token(domain: &Domain, project_id: Uuid, expiry: Expiry) -> Uuid {
-    let new = NewToken { project_id, name: "t".into(), expiry, metadata: None };
+    let new = NewToken { project_id, name: "t".into(), expiry, metadata: None, policy: None };
     domain.create_token(&act(), new).await.unwrap().token.id
 }
 

@@ -1,7 +1,7 @@
 //! What policies say of a request before its body is read.
 
 use super::endpoint::{self, Verdict};
-use super::{Carried, Owner, Policy, glob};
+use super::{Carried, Owner, Parameters, Policy, glob};
 use std::net::IpAddr;
 
 /// Why a request is denied.
@@ -163,6 +163,27 @@ impl Policy {
         let is_forwarded = |names: &Vec<String>| names.iter().any(|pattern| glob::matches(pattern, name));
         self.forwarded_headers.as_ref().is_none_or(is_forwarded) || ABOUT_THE_BODY.contains(&name)
     }
+}
+
+/// Judges what is known without the body, by all policies, in their order; the rules
+/// that must read the body then, if any must.
+pub fn check_head<'a>(
+    policies: impl Iterator<Item = (Owner, &'a Carried)>,
+    facts: &Facts<'_>,
+) -> Result<Option<Parameters<'a>>, Denial> {
+    let mut read = Vec::new();
+    for (owner, carried) in policies {
+        let policy = carried.read(owner)?;
+        policy.check(owner, facts)?;
+        read.push((owner, policy));
+    }
+    let mut parameters = Parameters::of(read, facts.endpoint);
+    parameters.check_path(facts.endpoint)?;
+    if parameters.is_empty() || !has_body(facts.method) {
+        return Ok(None);
+    }
+    parameters.check_encoding((facts.header)("content-encoding"))?;
+    Ok(Some(parameters))
 }
 
 /// Whether requests with this method have a body that means something.

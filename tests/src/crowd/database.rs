@@ -65,6 +65,7 @@ async fn fill_project(tx: &mut Tx, crowd: &Crowd, number: u32, provider: &Provid
         max_snapshot_age: project.max_snapshot_age.cast_signed(),
         stream_usage: "ask".to_owned(),
         capture: None,
+        policy: None,
         created_at: 1,
         updated_at: 1,
         deactivated_at: None,

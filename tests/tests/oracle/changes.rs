@@ -28,6 +28,7 @@ impl World {
             max_snapshot_age: None,
             stream_usage: None,
             capture: None,
+            policy: None,
         };
         let project = domain.create_project(&ControlPlane::act(), new).await.unwrap();
         let number = self.projects.len();
@@ -46,7 +47,7 @@ impl World {
         let expires = expires(life);
         let expiry = expires.map_or(Expiry::Never, Expiry::At);
         let (project_id, name) = (self.projects[project], "token".to_owned());
-        let new = NewToken { project_id, name, expiry, metadata: None };
+        let new = NewToken { project_id, name, expiry, metadata: None, policy: None };
         let made = domain.create_token(&ControlPlane::act(), new).await.unwrap();
         let birth = Birth {
             at: clock::now(),

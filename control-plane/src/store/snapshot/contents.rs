@@ -3,16 +3,19 @@
 //! `base_id` names the current base, 0 when there is none; what changed since
 //! is what the outbox says and that base does not include.
 
+mod projects;
+
+pub use projects::{changed_project_numbers, changed_projects, profile, project, project_page};
+
 use super::Error;
 use crate::store::sql::{query, query_each};
 use crate::store::{Connection, from_db, to_db};
 use shared::id::{self, UnixMs};
 use shared::provider::Provider;
-use shared::sealed::Sealed;
-use shared::snapshot::config::{Credential, OnStale, Project, Providers, StreamUsage};
-use shared::snapshot::record::{ProjectNumber, TokenRecord};
+use shared::snapshot::config::Providers;
+use shared::snapshot::record::{ProfileNumber, ProjectNumber, TokenRecord};
 use sqlx::FromRow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use uuid::Uuid;
 
 #[derive(FromRow)]
@@ -22,13 +25,14 @@ struct TokenRow {
     expires_at: Option<i64>,
     revoked_at: Option<i64>,
     number: i64,
+    profile: Option<i64>,
 }
 
 /// The present state of every token that changed since the base.
 pub async fn changed_tokens(conn: &mut Connection, base_id: i64) -> Result<Vec<TokenRecord>, Error> {
     let rows: Vec<TokenRow> = query(
-        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number
-         from tokens t join projects p on p.id = t.project_id
+        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number, f.number as profile
+         from tokens t join projects p on p.id = t.project_id left join profiles f on f.id = t.profile_id
          where t.id in (select token_id from outbox
                         where token_id is not null and (base_id is null or base_id <> $1))",
     )
@@ -82,6 +86,10 @@ struct PageRow {
     expire: Option<String>,
     /// A digit each.
     are_revoked: Option<String>,
+    /// Of those that have a profile; null where none has.
+    limited_ids: Option<Vec<u8>>,
+    /// Their profiles' numbers, separated by commas.
+    profiles: Option<String>,
     /// How many secret hashes have another length than they should.
     odd_hashes: Option<i64>,
 }
@@ -101,15 +109,23 @@ pub async fn token_page(
         "select cast(group_concat(id, '') as blob) as ids, cast(group_concat(project_id, '') as blob) as project_ids,
          cast(group_concat(secret_hash, '') as blob) as secret_hashes,
          group_concat(coalesce(expires_at, '')) as expire, group_concat(revoked_at is not null, '') as are_revoked,
+         cast(group_concat(case when profile is not null then id end, '') as blob) as limited_ids,
+         group_concat(profile) as profiles,
          sum(case when length(secret_hash) = 32 then 0 else 1 end) as odd_hashes
-         from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
+         from (select *, case when profile_id is not null
+                              then (select number from profiles where profiles.id = profile_id) end as profile
+               from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4)",
         "select string_agg(uuid_send(id), '') as ids, string_agg(uuid_send(project_id), '') as project_ids,
          string_agg(secret_hash, '') as secret_hashes,
          string_agg(coalesce(expires_at::text, ''), ',') as expire,
          string_agg(case when revoked_at is null then '0' else '1' end, '') as are_revoked,
+         string_agg(case when profile is not null then uuid_send(id) end, '') as limited_ids,
+         string_agg(profile::text, ',') as profiles,
          cast(sum(case when length(secret_hash) = 32 then 0 else 1 end) as bigint) as odd_hashes
-         from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
+         from (select *, case when profile_id is not null
+                              then (select number from profiles where profiles.id = profile_id) end as profile
+               from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4) page",
     )
     .bind(after)
@@ -124,6 +140,8 @@ pub async fn token_page(
         secret_hashes: Some(secret_hashes),
         expire: Some(expire),
         are_revoked: Some(are_revoked),
+        limited_ids,
+        profiles,
         odd_hashes: Some(odd_hashes),
     } = page
     else {
@@ -137,6 +155,7 @@ pub async fn token_page(
     if odd_hashes != 0 || !are_whole || lengths != [ids.len(); 4] || !ids.is_sorted() {
         return Err(Error::Protocol("a page of tokens does not fit together".into()));
     }
+    let profiles = profiles_of(&limited_ids.unwrap_or_default(), &profiles.unwrap_or_default())?;
     let ends = expire.split(',').zip(are_revoked.bytes());
     let tokens = ids.iter().zip(project_ids).zip(secret_hashes).zip(ends);
     let mut records = Vec::with_capacity(ids.len());
@@ -148,10 +167,22 @@ pub async fn token_page(
         if is_in_force || valid_from > to_db(ended_before) {
             let expires_at =
                 if expires_at.is_empty() { None } else { Some(from_db(expires_at.parse().map_err(decode)?)) };
-            records.push(TokenRecord::new(id, secret_hash, expires_at, number, is_revoked == b'1'));
+            let record = TokenRecord::new(id, secret_hash, expires_at, number, is_revoked == b'1');
+            records.push(record.with_profile(profiles.get(&id).copied()));
         }
     }
     Ok(TokenPage { records, last: ids.last().map(|id| Uuid::from_bytes(*id)) })
+}
+
+/// The profiles' numbers of the tokens on a page that have one.
+fn profiles_of(ids: &[u8], numbers: &str) -> Result<HashMap<Uuid, ProfileNumber>, Error> {
+    let (ids, rest) = ids.as_chunks::<16>();
+    let numbers: Vec<&str> = numbers.split_terminator(',').collect();
+    if !rest.is_empty() || ids.len() != numbers.len() {
+        return Err(Error::Protocol("the profiles of a page of tokens do not fit together".into()));
+    }
+    let pair = |(id, number): (&[u8; 16], &str)| Ok((Uuid::from_bytes(*id), number.parse().map_err(decode)?));
+    ids.iter().zip(numbers).map(pair).collect()
 }
 
 /// A token as the database has it, whether or not it is in the snapshot.
@@ -170,9 +201,9 @@ pub async fn all_tokens_page(
     limit: u32,
 ) -> Result<Vec<StoredToken>, Error> {
     let rows: Vec<AnyTokenRow> = query(
-        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number,
+        "select t.id, t.secret_hash, t.expires_at, t.revoked_at, p.number, f.number as profile,
          t.created_at < p.tokens_valid_from as is_revoked_with_all
-         from tokens t join projects p on p.id = t.project_id
+         from tokens t join projects p on p.id = t.project_id left join profiles f on f.id = t.profile_id
          where t.id > $1 and t.id < $2 order by t.id limit $3",
     )
     .bind(after)
@@ -198,156 +229,10 @@ struct AnyTokenRow {
 fn record(row: &TokenRow) -> Result<TokenRecord, Error> {
     let secret_hash = row.secret_hash.as_slice().try_into().map_err(decode)?;
     let expires_at = row.expires_at.map(from_db);
-    Ok(TokenRecord::new(row.id, secret_hash, expires_at, number(row.number)?, row.revoked_at.is_some()))
-}
-
-#[derive(FromRow)]
-struct ProjectRow {
-    id: Uuid,
-    number: i64,
-    is_active: bool,
-    tokens_valid_from: i64,
-    default_provider: String,
-    on_stale: String,
-    max_snapshot_age: i64,
-    stream_usage: String,
-    capture: Option<String>,
-}
-
-#[derive(FromRow)]
-struct CredentialRow {
-    id: Uuid,
-    project_id: Uuid,
-    provider: String,
-    weight: i64,
-    priority: i64,
-    sealed: String,
-}
-
-/// The present state of every project that changed since the base, by number.
-pub async fn changed_projects(conn: &mut Connection, base_id: i64) -> Result<Vec<Project>, Error> {
-    let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
-         from projects
-         where id in (select project_id from outbox
-                      where project_id is not null and (base_id is null or base_id <> $1))
-         order by number",
-    )
-    .bind(base_id)
-    .fetch_all(&mut *conn)
-    .await?;
-    let credentials = query(
-        "select id, project_id, provider, weight, priority, sealed from credentials
-         where is_active and project_id in (select project_id from outbox
-                      where project_id is not null and (base_id is null or base_id <> $1))
-         order by id",
-    )
-    .bind(base_id)
-    .fetch_all(conn)
-    .await?;
-    join(rows, credentials)
-}
-
-/// The numbers of the projects that changed since the base.
-pub async fn changed_project_numbers(
-    conn: &mut Connection,
-    base_id: i64,
-) -> Result<Vec<ProjectNumber>, Error> {
-    let numbers: Vec<i64> = query(
-        "select number from projects
-         where id in (select project_id from outbox
-                      where project_id is not null and (base_id is null or base_id <> $1))",
-    )
-    .bind(base_id)
-    .scalars(conn)
-    .await?;
-    numbers.into_iter().map(number).collect()
-}
-
-/// Projects numbered above `after` and below `below`, by number.
-pub async fn project_page(
-    conn: &mut Connection,
-    after: i64,
-    below: i64,
-    limit: u32,
-) -> Result<Vec<Project>, Error> {
-    let rows: Vec<ProjectRow> = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
-         from projects where number > $1 and number < $2 order by number limit $3",
-    )
-    .bind(after)
-    .bind(below)
-    .bind(i64::from(limit))
-    .fetch_all(&mut *conn)
-    .await?;
-    let last = rows.last().map_or(after, |row| row.number);
-    let credentials = query(
-        "select c.id, c.project_id, c.provider, c.weight, c.priority, c.sealed
-         from credentials c join projects p on p.id = c.project_id
-         where c.is_active and p.number > $1 and p.number <= $2 order by c.id",
-    )
-    .bind(after)
-    .bind(last)
-    .fetch_all(conn)
-    .await?;
-    join(rows, credentials)
-}
-
-pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<Project>, Error> {
-    let rows = query(
-        "select id, number, is_active, tokens_valid_from, default_provider, on_stale, max_snapshot_age, stream_usage, capture
-         from projects where id = $1",
-    )
-    .bind(project_id)
-    .fetch_all(&mut *conn)
-    .await?;
-    let credentials = query(
-        "select id, project_id, provider, weight, priority, sealed from credentials
-         where is_active and project_id = $1 order by id",
-    )
-    .bind(project_id)
-    .fetch_all(conn)
-    .await?;
-    Ok(join(rows, credentials)?.pop())
-}
-
-fn join(projects: Vec<ProjectRow>, credentials: Vec<CredentialRow>) -> Result<Vec<Project>, Error> {
-    let mut of_project: BTreeMap<Uuid, Vec<Credential>> = BTreeMap::new();
-    for row in credentials {
-        let CredentialRow { id, project_id, provider, weight, priority, sealed } = row;
-        let (weight, priority) = (number(weight)?, number(priority)?);
-        let credential = Credential { id, provider, weight, priority, sealed: Sealed::from(sealed) };
-        of_project.entry(project_id).or_default().push(credential);
-    }
-    let project = |row: ProjectRow| {
-        Ok(Project {
-            number: number(row.number)?,
-            id: row.id,
-            is_active: row.is_active,
-            tokens_valid_from: from_db(row.tokens_valid_from),
-            default_provider: row.default_provider,
-            // A policy that is not understood denies.
-            on_stale: if row.on_stale == "serve" { OnStale::Serve } else { OnStale::Deny },
-            max_snapshot_age: from_db(row.max_snapshot_age),
-            stream_usage: stream_usage(&row.stream_usage),
-            // One that is not understood keeps nothing.
-            policy: None,
-            profiles: Vec::new(),
-            routes: Vec::new(),
-            capture: row.capture.and_then(|text| serde_json::from_str(&text).ok()),
-            credentials: of_project.remove(&row.id).unwrap_or_default(),
-        })
-    };
-    projects.into_iter().map(project).collect()
-}
-
-/// One that is not understood changes no request.
-fn stream_usage(text: &str) -> StreamUsage {
-    match text {
-        "ask" => StreamUsage::Ask,
-        "ask_and_strip" => StreamUsage::AskAndStrip,
-        _ => StreamUsage::Leave,
-    }
+    let profile = row.profile.map(number).transpose()?;
+    let record =
+        TokenRecord::new(row.id, secret_hash, expires_at, number(row.number)?, row.revoked_at.is_some());
+    Ok(record.with_profile(profile))
 }
 
 /// All providers. One whose definition cannot be read is left out, so that the

@@ -1,0 +1,217 @@
+//! What the edge would answer, asked of the API and by command.
+
+use super::World;
+use super::served::Served;
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+use std::process::Stdio;
+use tokio::io::AsyncWriteExt as _;
+use uuid::Uuid;
+
+struct Case {
+    world: World,
+    project: String,
+    token: String,
+}
+
+/// A provider, a project and a token with a policy each.
+async fn case() -> Case {
+    let world = World::without_kv().await;
+    let provider = json!({ "base_url": "https://api.example.com", "auth": { "header": "x-key" }, "api": "openai",
+        "allowed_endpoints": [
+            { "methods": ["POST"], "path": "/v1/**" }, { "methods": ["GET"], "path": "/v1/models" },
+        ],
+        "policy": { "endpoints": [
+            { "methods": ["POST"], "path": "/v1/chat/*" }, { "methods": ["GET"], "path": "/v1/models" },
+        ], "max_body_bytes": 200 } });
+    world.put("/manage/providers/mine", provider).await.ok(StatusCode::CREATED);
+    let project = json!({ "name": "a", "default_provider": "mine", "policy": {
+        "origins": ["https://app.example.com"], "networks": ["10.0.0.0/8"],
+        "parameters": [{ "endpoints": ["/v1/chat/**"], "path": "model", "allow": ["small*"], "required": true }],
+    } });
+    let project = world.post("/manage/projects", project).await.ok(StatusCode::CREATED);
+    let project = project["id"].as_str().unwrap().to_owned();
+    let token = json!({ "project_id": project, "name": "t", "policy": {
+        "required_headers": ["x-team"],
+        "parameters": [
+            { "endpoints": ["/v1/embeddings"], "path": "input", "forbidden": true },
+            { "endpoints": ["/v1/**"], "path": "n", "max": 2 },
+        ],
+    } });
+    let token = world.post("/manage/tokens", token).await.ok(StatusCode::CREATED);
+    let token = token["id"].as_str().unwrap().to_owned();
+    Case { world, project, token }
+}
+
+impl Case {
+    /// A request of the token that is allowed, but for these changes; a null takes away.
+    fn request(&self, changes: &Value) -> Value {
+        let mut request = json!({ "token_id": self.token, "method": "POST", "path": "/v1/chat/completions",
+            "headers": { "X-Team": "x", "Origin": "https://app.example.com" },
+            "body": { "model": "small-1", "n": 2 }, "client": { "address": "10.1.2.3" } });
+        let fields = request.as_object_mut().unwrap();
+        for (name, value) in changes.as_object().unwrap() {
+            if value.is_null() {
+                fields.remove(name)
+            } else {
+                fields.insert(name.clone(), value.clone())
+            };
+        }
+        request
+    }
+
+    async fn ask(&self, changes: Value) -> Value {
+        self.world.post("/manage/policy/check", self.request(&changes)).await.ok(StatusCode::OK)
+    }
+}
+
+#[tokio::test]
+async fn the_first_that_refuses_is_named() {
+    let case = case().await;
+    let allowed = json!({ "allowed": true, "status": null, "code": null, "message": null, "policy": null,
+        "rule": null, "param": null });
+    for changes in [
+        json!({}),
+        json!({ "path": "/mine/v1/chat/completions?a=1" }),
+        json!({ "provider": "mine" }),
+        json!({ "body": null, "body_text": "{\"model\":\"small-1\"}" }),
+        json!({ "method": "GET", "path": "/v1/models", "body": null }),
+        json!({ "headers": { "x-team": "x" } }),
+        json!({ "client": { "address": "::ffff:10.1.2.3", "country": "DE" } }),
+    ] {
+        assert_eq!(case.ask(changes.clone()).await, allowed, "{changes}");
+    }
+    let padded = "x".repeat(200);
+    for (changes, expected) in [
+        (json!({ "path": "/mine/../x" }), "400 invalid_path - - -"),
+        (json!({ "path": "/nobody/v1/chat/completions" }), "404 unknown_provider - - -"),
+        (json!({ "provider": "nobody" }), "404 unknown_provider - - -"),
+        (json!({ "path": "/mine/v2/x" }), "403 endpoint_not_allowed provider allowed_endpoints -"),
+        (json!({ "method": "GET" }), "405 method_not_allowed provider allowed_endpoints -"),
+        (json!({ "path": "/v1/embeddings" }), "403 endpoint_not_allowed provider endpoints -"),
+        (json!({ "body": { "model": padded } }), "413 body_too_large provider max_body_bytes -"),
+        (json!({ "client": null }), "403 network_not_allowed project networks -"),
+        (json!({ "client": { "address": "11.1.2.3" } }), "403 network_not_allowed project networks -"),
+        (json!({ "headers": { "origin": "https://b.example" } }), "403 origin_not_allowed project origins -"),
+        (json!({ "headers": {} }), "400 header_required token required_headers -"),
+        (json!({ "body": { "model": "large" } }), "400 param_not_allowed project parameters[0] model"),
+        (json!({ "body": null }), "400 param_not_allowed project parameters[0] model"),
+        (json!({ "body": { "model": "small", "n": 3 } }), "400 param_not_allowed token parameters[1] n"),
+        (
+            json!({ "body": null, "body_text": "{\"model\":\"small\",\"model\":\"large\"}" }),
+            "400 invalid_body project parameters[0] -",
+        ),
+        (
+            json!({ "headers": { "x-team": "x", "content-encoding": "gzip" } }),
+            "415 encoded_body project parameters[0] -",
+        ),
+    ] {
+        let said = case.ask(changes.clone()).await;
+        let fields = ["status", "code", "policy", "rule", "param"].map(|name| match &said[name] {
+            Value::Null => "-".to_owned(),
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        });
+        assert_eq!(fields.join(" "), expected, "{changes}: {said}");
+        assert!(said["allowed"] == false && said["message"].is_string(), "{said}");
+    }
+    // Without the token's own.
+    let of_project = json!({ "token_id": null, "project_id": case.project, "headers": {}, "body": { "model": "small", "n": 9 } });
+    assert_eq!(case.ask(of_project).await, allowed);
+}
+
+#[tokio::test]
+async fn who_may_not_call_at_all_is_told_so() {
+    let case = case().await;
+    let Case { world, project, token } = &case;
+    let code = async || case.ask(json!({})).await["code"].clone();
+    world
+        .patch(&format!("/manage/projects/{project}"), json!({ "is_active": false }))
+        .await
+        .ok(StatusCode::OK);
+    assert_eq!(code().await, "project_inactive");
+    world.delete(&format!("/manage/tokens/{token}")).await.ok(StatusCode::NO_CONTENT);
+    assert_eq!(code().await, "token_revoked");
+}
+
+/// A policy that cannot be read lets nothing pass.
+#[tokio::test]
+async fn what_cannot_be_read_refuses() {
+    let case = case().await;
+    let mut tx = case.world.store.write().await.unwrap();
+    let damage = "update profiles set policy = '{\"max_body_kilobytes\":1}'";
+    control_plane::store::sql::query(damage).execute(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    let said = case.ask(json!({})).await;
+    assert_eq!(
+        (&said["status"], &said["code"], &said["policy"]),
+        (&json!(503), &json!("snapshot_unavailable"), &json!("token"))
+    );
+}
+
+#[tokio::test]
+async fn bad_questions_are_named_by_their_field() {
+    let case = case().await;
+    for (changes, field) in [
+        (json!({ "token_id": null }), "project_id or token_id"),
+        (json!({ "project_id": case.project }), "project_id or token_id"),
+        (json!({ "token_id": "x" }), "token_id"),
+        (json!({ "method": null }), "method"),
+        (json!({ "path": "v1/chat" }), "path"),
+        (json!({ "body_text": "{}" }), "body or body_text"),
+        (json!({ "client": { "address": "x" } }), "client.address"),
+        (json!({ "headers": { "a": 1 } }), "headers.a"),
+        (json!({ "url": "/" }), "url"),
+    ] {
+        let answer = case.world.post("/manage/policy/check", case.request(&changes)).await;
+        let message = answer.error(400, "invalid_request");
+        assert!(message.contains(field), "{changes}: {message}");
+    }
+    for changes in
+        [json!({ "token_id": Uuid::nil() }), json!({ "token_id": null, "project_id": Uuid::nil() })]
+    {
+        case.world.post("/manage/policy/check", case.request(&changes)).await.error(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn by_command() {
+    let case = case().await;
+    let served = Served::of(&case.world).await;
+    let folder = tempfile::TempDir::new().unwrap();
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let good = file("good.json", &case.request(&json!({})).to_string());
+    let bad = case.request(&json!({ "body": { "model": "large" } })).to_string();
+    assert_eq!(served.says(&["policy", "check", &good]).await, "allowed\n");
+    assert_eq!(served.objects(&["policy", "check", &good, "--json"]).await[0]["allowed"], true);
+
+    let mut command = served.latchkey(&["policy", "check"]);
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(bad.as_bytes()).await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    let start = "refused  400 param_not_allowed\nmessage  The parameter model must be one of: small*";
+    assert!(
+        said.starts_with(start)
+            && said.ends_with("policy   project\nrule     parameters[0]\nparam    model\n"),
+        "{said}"
+    );
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "latchkey: the request would be refused\n");
+
+    let broken = file("broken.json", "{");
+    assert!(served.complains(&["policy", "check", &broken]).await.contains("cannot be read"));
+    assert!(
+        served
+            .complains(&["policy", "check", "nowhere.json"])
+            .await
+            .contains("cannot be read from nowhere.json")
+    );
+    let unknown = file("unknown.json", &case.request(&json!({ "url": 1 })).to_string());
+    assert!(served.complains(&["policy", "check", &unknown]).await.contains("unknown field `url`"));
+}
