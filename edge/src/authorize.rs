@@ -6,9 +6,9 @@ use crate::head::Head;
 use crate::policies::{Policies, Whose};
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Halt, Snapshot};
-use crate::target::{ProviderName, Target};
+use crate::target::Target;
 use shared::id::UnixMs;
-use shared::policy::{self, Verdict};
+use shared::path::ProviderName;
 use shared::provider::Provider;
 use shared::snapshot::config::OnStale;
 
@@ -66,7 +66,7 @@ pub fn authorize<'a>(
             )
         })?;
     trace.provider(name);
-    check_endpoint(&providers.providers[provider], head.method, target.path)?;
+    providers.providers[provider].check_endpoint(head.method, target.path).map_err(Refusal::from)?;
     let policies = Policies::new(providers, provider, caller.project().clone(), caller.profile());
     let is_judged = policies.check_head(Whose::All, head, target.path).map_err(Refusal::from)?;
     let limit = policies.body_limit(is_judged);
@@ -89,23 +89,5 @@ fn check_project(snapshot: &Snapshot, caller: &Caller, now: UnixMs) -> Result<()
             "The gateway's configuration is older than this project allows.",
         )),
         OnStale::Deny | OnStale::Serve => Ok(()),
-    }
-}
-
-fn check_endpoint(provider: &Provider, method: &str, path: &str) -> Result<(), Refusal> {
-    match policy::judge(&provider.allowed_endpoints, method, path) {
-        Verdict::Allowed => Ok(()),
-        Verdict::EndpointNotAllowed => Err(Refusal::new(
-            Code::Denied(policy::Code::EndpointNotAllowed),
-            format!("The endpoint {path} is not allowed for provider {}.", provider.name),
-        )),
-        Verdict::MethodNotAllowed(methods) => {
-            let allow = methods.join(", ");
-            let message = format!("The method {method} is not allowed here; allowed: {allow}.");
-            Err(Refusal {
-                allow: Some(allow),
-                ..Refusal::new(Code::Denied(policy::Code::MethodNotAllowed), message)
-            })
-        }
     }
 }

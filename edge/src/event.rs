@@ -8,9 +8,9 @@ use crate::head::Head;
 use crate::in_flight::Begun;
 use crate::observe::{End, Observed};
 use crate::refusal::{Code, Refusal};
-use crate::target::split_provider;
 use shared::event::{Attempt, Bodies, Completion, Event, MAX_TEXT_LEN, Usage, UsageSource, VERSION};
 use shared::id::UnixMs;
+use shared::path::split_provider;
 use shared::token;
 use uuid::Uuid;
 

@@ -8,9 +8,10 @@ use crate::isolate::Isolate;
 use crate::refusal::{Code, Refusal};
 use crate::route::{self, Plan};
 use crate::snapshot::{Halt, Snapshot};
-use crate::target::{ProviderName, Target, split_provider};
+use crate::target::Target;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
+use shared::path::{ProviderName, split_provider};
 use shared::provider::Api;
 use shared::token::TagKeys;
 

@@ -101,16 +101,7 @@ impl Policies {
             country: head.header("cf-ipcountry"),
             body_length: head.content_length(),
         };
-        for (owner, carried) in self.carried(whose) {
-            carried.read(owner)?.check(owner, &facts)?;
-        }
-        let mut parameters = self.parameters(whose, endpoint);
-        parameters.check_path(endpoint)?;
-        let is_read = !parameters.is_empty() && policy::has_body(head.method);
-        if is_read {
-            parameters.check_encoding(head.header("content-encoding"))?;
-        }
-        Ok(is_read)
+        Ok(policy::check_head(self.carried(whose), &facts)?.is_some())
     }
 
     /// Judges what the body holds.

@@ -3,6 +3,7 @@
 
 use crate::refusal::{Code, Refusal};
 use percent_encoding::percent_decode_str;
+use shared::path::{self, ProviderName, split_provider};
 use shared::token;
 
 /// A path and query that are safe to judge and to append to a base URL.
@@ -15,59 +16,18 @@ pub struct Target<'a> {
     pub query: String,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ProviderName<'a> {
-    /// `/v1/...`: the project's default provider.
-    Default,
-    Named(&'a str),
-}
-
 /// Query parameters that carry keys or change the method; never forwarded.
 const WITHHELD_PARAMETERS: [&str; 5] =
     ["key", "access_token", "_method", "x-http-method", "x-http-method-override"];
 
 impl<'a> Target<'a> {
     pub fn parse(path_and_query: &'a str) -> Result<Self, Refusal> {
-        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
-        check_path(path)?;
+        let (whole, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        path::check(whole).map_err(|why| Refusal::new(Code::InvalidPath, why))?;
         let query = forwarded_query(query)?;
-        let (provider, path) = split_provider(path);
+        let (provider, path) = split_provider(whole);
         Ok(Self { provider, path, query })
     }
-}
-
-/// The provider that the first segment names, and the path it sees.
-pub fn split_provider(path: &str) -> (ProviderName<'_>, &str) {
-    let relative = path.strip_prefix('/').unwrap_or(path);
-    let (first, rest) = match relative.find('/') {
-        Some(at) => (&relative[..at], &relative[at..]),
-        None => (relative, "/"),
-    };
-    if first == "v1" { (ProviderName::Default, path) } else { (ProviderName::Named(first), rest) }
-}
-
-fn check_path(path: &str) -> Result<(), Refusal> {
-    let invalid = |why: &'static str| Err(Refusal::new(Code::InvalidPath, why));
-    if path.bytes().any(|byte| byte.is_ascii_control() || matches!(byte, b'\\' | b' ') || !byte.is_ascii()) {
-        return invalid("The path has a character that must be percent-encoded, or a backslash.");
-    }
-    let segments = path.strip_prefix('/').unwrap_or(path);
-    let last = segments.split('/').count() - 1;
-    for (at, segment) in segments.split('/').enumerate() {
-        if segment.is_empty() && at != last {
-            return invalid("The path has an empty segment (//).");
-        }
-        let decoded: Vec<u8> = percent_decode_str(segment).collect();
-        if decoded.iter().any(|&byte| byte.is_ascii_control() || matches!(byte, b'/' | b'\\')) {
-            return invalid("The path has an encoded slash, backslash or control character.");
-        }
-        // Some servers take what follows a semicolon for parameters of the segment.
-        let name = decoded.split(|&byte| byte == b';').next().unwrap_or_default();
-        if matches!(name, b"." | b"..") {
-            return invalid("The path has a dot segment.");
-        }
-    }
-    Ok(())
 }
 
 fn forwarded_query(query: &str) -> Result<String, Refusal> {

@@ -20,7 +20,6 @@ use serde_json::Value;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
 use shared::policy::parameters::{Body, with_model_in_path};
-use shared::policy::{self, Verdict};
 use shared::provider::Timeouts;
 use shared::route::{Retry, Route, RouteTimeouts, Strategy};
 use shared::snapshot::config::CarriedRoute;
@@ -181,12 +180,10 @@ impl Ways {
     fn check(&self, aim: &Aim, head: &Head<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
         let provider = aim.policies.provider();
         let path = aim.path(&self.path);
-        let is_of_other_api = provider.api != self.policies.provider().api;
-        if is_of_other_api
-            || policy::judge(&provider.allowed_endpoints, head.method, &path) != Verdict::Allowed
-        {
-            return Err(unusable("The route leads to a provider that does not have this endpoint."));
+        if provider.api != self.policies.provider().api {
+            return Err(unusable("The route leads to a provider with another API."));
         }
+        provider.check_endpoint(head.method, &path)?;
         if !aim.policies.check_head(Whose::Providers, head, &path)? {
             return Ok(());
         }

@@ -19,7 +19,7 @@ const SECOND_KEY: &str = "sk-upstream-second";
 /// Nothing listens there.
 const DEAD: &str = "http://127.0.0.1:9";
 
-/// OpenAI's first key, which has priority, and a second.
+/// The provider's first key, which has priority, and a second.
 struct Keys {
     first: Uuid,
     second: Uuid,
