@@ -132,6 +132,12 @@ pub struct Attempt {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
     pub outcome: Outcome,
+    /// Of one that was followed by another, what the provider may charge for; of
+    /// the last, what the event says. The control plane adds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage_source: Option<UsageSource>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -361,6 +367,8 @@ mod tests {
                 ended_at: 1_795_444_000_100,
                 status: Some(200),
                 outcome: Outcome::Answered,
+                usage: None,
+                usage_source: None,
             }],
             bytes_in: 120,
             bytes_out: 4_096,

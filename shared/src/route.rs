@@ -90,8 +90,8 @@ pub struct Retry {
     pub attempts: u32,
     /// Since the request came; after that none is asked again.
     pub budget_ms: u32,
-    /// Also after a connection that broke before it answered: the provider may
-    /// have done its work, and charge for it.
+    /// Also after a connection that broke before it answered, which the edge cannot
+    /// tell from one that never was: the provider may have done its work, and charge for it.
     pub after_reset: bool,
 }
 

@@ -118,7 +118,22 @@ pub(super) fn listed(mut event: Event, prices: &Prices) -> Result<Listed, serde_
 }
 
 /// Nano-dollars; `None`: not known. Zero only where certainly nothing was used.
+/// What attempts before the last may be charged for is in it.
 fn cost(event: &Event, prices: &Prices) -> Option<i64> {
+    let answers = answers_cost(event, prices)?;
+    let Some((_, others)) = event.attempts.split_last() else { return Some(answers) };
+    others.iter().try_fold(answers, |sum, attempt| {
+        let Some(usage) = &attempt.usage else { return Some(sum) };
+        let names = [&attempt.model, &event.model_requested, &event.model];
+        let price = names
+            .into_iter()
+            .flatten()
+            .find_map(|model| prices.find(&attempt.provider, model, event.started_at))?;
+        Some(sum.saturating_add(price.cost(usage)))
+    })
+}
+
+fn answers_cost(event: &Event, prices: &Prices) -> Option<i64> {
     if !event.usage.is_known() {
         return is_free(event).then_some(0);
     }
@@ -166,8 +181,14 @@ fn sums(event: &Event, cost: Option<i64>) -> Sums {
         reasoning_tokens: number(event.usage.reasoning_tokens),
         cost: cost.unwrap_or_default(),
         unpriced: if cost.is_none() { requests } else { 0 },
-        estimated: if event.usage_source == UsageSource::Estimated { requests } else { 0 },
+        estimated: if is_estimated(event) { requests } else { 0 },
     }
+}
+
+/// Any part of what it used, or may have.
+fn is_estimated(event: &Event) -> bool {
+    let of_attempts = event.attempts.iter().filter_map(|attempt| attempt.usage_source);
+    of_attempts.chain([event.usage_source]).any(|source| source == UsageSource::Estimated)
 }
 
 /// Taken from the event; none where nothing was captured.

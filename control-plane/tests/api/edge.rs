@@ -67,6 +67,8 @@ impl Isolate {
                 ended_at: started_at + 100,
                 status: Some(200),
                 outcome: Outcome::Answered,
+                usage: None,
+                usage_source: None,
             }],
             bytes_in: 120,
             bytes_out: 4_096,

@@ -202,6 +202,8 @@ impl Exchange {
             ended_at,
             status,
             outcome,
+            usage: None,
+            usage_source: None,
         })
     }
 
@@ -312,8 +314,10 @@ impl Exchange {
     fn happened(&self, word: &str, status: u16, refusal: Option<&[u8]>) -> (Happened, Outcome) {
         match word {
             "timeout" => (Happened::Silent, Outcome::TimedOut),
+            // The runtime does not tell a connection that broke from one that never was;
+            // nor do these of the platform's statuses.
+            "unreachable" if matches!(status, 0 | 520 | 524) => (Happened::Reset, Outcome::Unreachable),
             "unreachable" => (Happened::Unreachable, Outcome::Unreachable),
-            "lost" => (Happened::Reset, Outcome::Unreachable),
             "broken" => (Happened::Reset, Outcome::Answered),
             FAULTY => {
                 let kind = self.opening.kind().unwrap_or(ErrorKind::Other);

@@ -63,6 +63,8 @@ impl Isolate {
                 ended_at: started_at + 100,
                 status: Some(200),
                 outcome: Outcome::Answered,
+                usage: None,
+                usage_source: None,
             }],
             bytes_in: 1_200,
             bytes_out: 24_096,
