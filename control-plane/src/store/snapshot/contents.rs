@@ -15,7 +15,7 @@ use shared::provider::Provider;
 use shared::snapshot::config::Providers;
 use shared::snapshot::record::{ProfileNumber, ProjectNumber, TokenRecord};
 use sqlx::FromRow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 #[derive(FromRow)]
@@ -88,8 +88,8 @@ struct PageRow {
     are_revoked: Option<String>,
     /// Of those that have a profile; null where none has.
     limited_ids: Option<Vec<u8>>,
-    /// Their profiles' numbers, separated by commas.
-    profiles: Option<String>,
+    /// Their profiles' ids.
+    profile_ids: Option<Vec<u8>>,
     /// How many secret hashes have another length than they should.
     odd_hashes: Option<i64>,
 }
@@ -109,30 +109,26 @@ pub async fn token_page(
         "select cast(group_concat(id, '') as blob) as ids, cast(group_concat(project_id, '') as blob) as project_ids,
          cast(group_concat(secret_hash, '') as blob) as secret_hashes,
          group_concat(coalesce(expires_at, '')) as expire, group_concat(revoked_at is not null, '') as are_revoked,
-         cast(group_concat(case when profile is not null then id end, '') as blob) as limited_ids,
-         group_concat(profile) as profiles,
+         cast(group_concat(case when profile_id is not null then id end, '') as blob) as limited_ids,
+         cast(group_concat(profile_id, '') as blob) as profile_ids,
          sum(case when length(secret_hash) = 32 then 0 else 1 end) as odd_hashes
-         from (select *, case when profile_id is not null
-                              then (select number from profiles where profiles.id = profile_id) end as profile
-               from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
+         from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4)",
         "select string_agg(uuid_send(id), '') as ids, string_agg(uuid_send(project_id), '') as project_ids,
          string_agg(secret_hash, '') as secret_hashes,
          string_agg(coalesce(expires_at::text, ''), ',') as expire,
          string_agg(case when revoked_at is null then '0' else '1' end, '') as are_revoked,
-         string_agg(case when profile is not null then uuid_send(id) end, '') as limited_ids,
-         string_agg(profile::text, ',') as profiles,
+         string_agg(case when profile_id is not null then uuid_send(id) end, '') as limited_ids,
+         string_agg(uuid_send(profile_id), '') as profile_ids,
          cast(sum(case when length(secret_hash) = 32 then 0 else 1 end) as bigint) as odd_hashes
-         from (select *, case when profile_id is not null
-                              then (select number from profiles where profiles.id = profile_id) end as profile
-               from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
+         from (select * from tokens where id > $1 and id < $2 and (expires_at is null or expires_at > $3)
                and (revoked_at is null or revoked_at > $3) order by id limit $4) page",
     )
     .bind(after)
     .bind(below)
     .bind(to_db(ended_before))
     .bind(i64::from(limit))
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await?;
     let PageRow {
         ids: Some(ids),
@@ -141,7 +137,7 @@ pub async fn token_page(
         expire: Some(expire),
         are_revoked: Some(are_revoked),
         limited_ids,
-        profiles,
+        profile_ids,
         odd_hashes: Some(odd_hashes),
     } = page
     else {
@@ -155,7 +151,8 @@ pub async fn token_page(
     if odd_hashes != 0 || !are_whole || lengths != [ids.len(); 4] || !ids.is_sorted() {
         return Err(Error::Protocol("a page of tokens does not fit together".into()));
     }
-    let profiles = profiles_of(&limited_ids.unwrap_or_default(), &profiles.unwrap_or_default())?;
+    let profiles =
+        profiles_of(conn, &limited_ids.unwrap_or_default(), &profile_ids.unwrap_or_default()).await?;
     let ends = expire.split(',').zip(are_revoked.bytes());
     let tokens = ids.iter().zip(project_ids).zip(secret_hashes).zip(ends);
     let mut records = Vec::with_capacity(ids.len());
@@ -174,15 +171,35 @@ pub async fn token_page(
     Ok(TokenPage { records, last: ids.last().map(|id| Uuid::from_bytes(*id)) })
 }
 
-/// The profiles' numbers of the tokens on a page that have one.
-fn profiles_of(ids: &[u8], numbers: &str) -> Result<HashMap<Uuid, ProfileNumber>, Error> {
+/// The profiles' numbers of the tokens on a page that have one. Many may share a profile.
+async fn profiles_of(
+    conn: &mut Connection,
+    ids: &[u8],
+    profile_ids: &[u8],
+) -> Result<HashMap<Uuid, ProfileNumber>, Error> {
     let (ids, rest) = ids.as_chunks::<16>();
-    let numbers: Vec<&str> = numbers.split_terminator(',').collect();
-    if !rest.is_empty() || ids.len() != numbers.len() {
+    let (profile_ids, rest_of_profiles) = profile_ids.as_chunks::<16>();
+    if !rest.is_empty() || !rest_of_profiles.is_empty() || ids.len() != profile_ids.len() {
         return Err(Error::Protocol("the profiles of a page of tokens do not fit together".into()));
     }
-    let pair = |(id, number): (&[u8; 16], &str)| Ok((Uuid::from_bytes(*id), number.parse().map_err(decode)?));
-    ids.iter().zip(numbers).map(pair).collect()
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let distinct: HashSet<String> =
+        profile_ids.iter().map(|id| format!("\"{}\"", Uuid::from_bytes(*id).simple())).collect();
+    let rows: Vec<(Uuid, i64)> = query_each(
+        "select id, number from profiles where id in (select unhex(value) from json_each($1))",
+        "select id, number from profiles where id in (select value::uuid from json_array_elements_text($1::json))",
+    )
+    .bind(format!("[{}]", distinct.into_iter().collect::<Vec<_>>().join(",")))
+    .fetch_all(conn)
+    .await?;
+    let numbers: HashMap<Uuid, i64> = rows.into_iter().collect();
+    let pair = |(id, profile_id): (&[u8; 16], &[u8; 16])| {
+        let found = numbers.get(&Uuid::from_bytes(*profile_id)).ok_or(Error::RowNotFound)?;
+        Ok((Uuid::from_bytes(*id), number(*found)?))
+    };
+    ids.iter().zip(profile_ids).map(pair).collect()
 }
 
 /// A token as the database has it, whether or not it is in the snapshot.
