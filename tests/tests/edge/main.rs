@@ -31,6 +31,7 @@ mod refusals;
 mod request_headers;
 mod response_headers;
 mod rotation;
+mod route_faults;
 mod routing;
 mod sdk_faults;
 mod snapshot_objects;

@@ -300,3 +300,85 @@ async fn a_route_that_is_not_understood_denies() {
     ask(&edge, "fast", false).await.reply.assert_ok();
     ask(&edge, "gpt-a", false).await.reply.assert_refused(503, "snapshot_unavailable", Api::OpenAi);
 }
+
+#[tokio::test]
+async fn what_is_down_for_a_while_is_left_out_and_tried_by_one_request_at_a_time() {
+    let route =
+        first_and_second("flaps", &[target("other", "gpt-a+fault=down:3000"), target("openai", "gpt-b")]);
+    let edge = with_routes(&[route]).await;
+    let ask_once = async || ask(&edge, "flaps", false).await.event.attempts.len();
+    for number in 0..5 {
+        assert_eq!(ask_once().await, 2, "{number}");
+    }
+    // After five failures the second is asked alone.
+    assert_eq!(ask_once().await, 1);
+    let standing = inside_providers(&edge).await.to_string();
+    assert!(standing.contains("open"), "{standing}");
+    until("the first is asked again, and answers", async || {
+        let told = ask(&edge, "flaps", false).await;
+        told.reply.assert_ok();
+        told.event.attempts[0].provider == "other" && told.event.attempts.len() == 1
+    })
+    .await;
+    assert_eq!(ask(&edge, "flaps", false).await.event.attempts[0].provider, "other");
+}
+
+#[tokio::test]
+async fn traffic_moves_before_a_limit_is_hit() {
+    let route = first_and_second(
+        "limited",
+        &[target("other", "gpt-a+limit=1000,remaining=1,reset=2500"), target("openai", "gpt-b")],
+    );
+    let edge = with_routes(&[route]).await;
+    let asked = async || ask(&edge, "limited", true).await.event.attempts[0].provider.clone();
+    assert_eq!(asked().await, "other");
+    assert_eq!(asked().await, "openai", "one more would be too many");
+    until("its limit is filled again", async || asked().await == "other").await;
+}
+
+#[tokio::test]
+async fn turns_and_weights_are_kept() {
+    let mut turns = first_and_second("turns", &[target("other", "gpt-a"), target("openai", "gpt-b")]);
+    turns["strategy"] = json!("round_robin");
+    let mut weights = first_and_second("weights", &[target("other", "gpt-a"), target("openai", "gpt-b")]);
+    weights["strategy"] = json!("weighted");
+    weights["targets"][0]["weight"] = json!(1_000_000);
+    let edge = with_routes(&[turns, weights]).await;
+    let asked = async |model: &str| ask(&edge, model, false).await.event.attempts[0].provider.clone();
+    let of_turns = [asked("turns").await, asked("turns").await, asked("turns").await, asked("turns").await];
+    assert_eq!((of_turns[0] == of_turns[1], &of_turns[..2]), (false, &of_turns[2..]));
+    for _ in 0..5 {
+        assert_eq!(asked("weights").await, "other");
+    }
+}
+
+#[tokio::test]
+async fn a_gemini_route_names_the_model_in_the_path() {
+    let edge = EdgeStack::empty(60_000).await;
+    let route = first_and_second(
+        "gemini-fast",
+        &[target("google", "gemini-a+fault=status:503"), target("google", "gemini-b")],
+    );
+    edge.publish(&routed(&edge, &[route]));
+    let body = json!({"contents": [{"role": "user", "parts": [{"text": "hello"}]}]});
+    for action in ["generateContent", "streamGenerateContent?alt=sse"] {
+        let trace = trace();
+        let path = format!("/google/v1beta/models/gemini-fast:{action}");
+        let request = edge.post(&path).bearer_auth(&edge.token).json(&body);
+        send(request.header(TRACE, &trace)).await.assert_ok();
+        let paths: Vec<_> =
+            edge.upstream.seen(&trace).await.iter().map(|seen| seen["path"].clone()).collect();
+        assert_eq!(paths.len(), 2, "{paths:?}");
+        assert!(paths[1].as_str().unwrap().contains("/models/gemini-b:"), "{paths:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_streams_through_goes_to_one_only() {
+    let (edge, _) = two_keys().await;
+    let only = &fixture::UPSTREAM_KEY[10..];
+    let body = json!({"model": format!("gpt-a+fault=status:503,only={only}"), "messages": [{"role": "user", "content": "x".repeat(5 << 20)}]});
+    let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.token).json(&body);
+    let reply = send(request).await;
+    assert_eq!((reply.status, reply.header("x-latchkey-attempts")), (503, Some("1")));
+}

@@ -1,0 +1,132 @@
+//! Every fault of a provider, where another could be asked and where none could: what
+//! the client saw, how often the upstream was asked, what the event says.
+
+use latchkey_tests::edge::EdgeStack;
+use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::upstream::{TRACE, trace};
+use latchkey_tests::fixture;
+use serde_json::json;
+use shared::event::{Completion, Outcome};
+use shared::provider::Api;
+use std::time::{Duration, Instant};
+
+/// Name, fault, and whether only a stream has it.
+struct Case {
+    fault: &'static str,
+    is_streamed: bool,
+    /// Of the first attempt; none where there was no answer.
+    status: Option<u16>,
+    outcome: Outcome,
+    /// Whether another is asked.
+    goes_on: bool,
+    /// What the client gets where there is no other.
+    alone: u16,
+}
+
+const fn answered(fault: &'static str, is_streamed: bool, status: u16, goes_on: bool) -> Case {
+    Case { fault, is_streamed, status: Some(status), outcome: Outcome::Answered, goes_on, alone: status }
+}
+
+const fn unanswered(fault: &'static str, is_streamed: bool, outcome: Outcome, alone: u16) -> Case {
+    Case { fault, is_streamed, status: None, outcome, goes_on: true, alone }
+}
+
+const STREAM: bool = true;
+const PLAIN: bool = false;
+
+const CASES: [Case; 33] = [
+    answered("fault=status:429", PLAIN, 429, true),
+    answered("fault=status:429,after=none", STREAM, 429, true),
+    answered("fault=status:429,after=none,times=1", PLAIN, 429, true),
+    answered("fault=status:429,after=ms:50", PLAIN, 429, true),
+    answered("fault=status:500", STREAM, 500, true),
+    answered("fault=status:500,times=1", PLAIN, 500, true),
+    answered("fault=status:503", PLAIN, 503, true),
+    answered("fault=status:529", STREAM, 529, true),
+    answered("fault=status:408", PLAIN, 408, true),
+    answered("fault=status:409", PLAIN, 409, true),
+    answered("fault=status:401", PLAIN, 401, true),
+    answered("fault=status:402", PLAIN, 402, true),
+    answered("fault=status:403", PLAIN, 403, true),
+    answered("fault=status:400", PLAIN, 400, false),
+    answered("fault=status:404", STREAM, 404, false),
+    answered("fault=status:422", PLAIN, 422, false),
+    answered("fault=context", STREAM, 400, false),
+    answered("fault=filter", PLAIN, 400, false),
+    answered("fault=vast:60", PLAIN, 200, false),
+    answered("fault=early:103", STREAM, 200, false),
+    answered("fault=early:102", PLAIN, 200, false),
+    answered("fault=early:100", PLAIN, 200, false),
+    answered("fault=late:200", STREAM, 200, false),
+    answered("fault=late:200", PLAIN, 200, false),
+    unanswered("fault=reset", PLAIN, Outcome::Unreachable, 502),
+    unanswered("fault=reset", STREAM, Outcome::Unreachable, 502),
+    unanswered("fault=hangup", STREAM, Outcome::Unreachable, 502),
+    unanswered("fault=down:60000", PLAIN, Outcome::Unreachable, 502),
+    unanswered("fault=silent:120000", PLAIN, Outcome::TimedOut, 504),
+    unanswered("fault=silent:120000", STREAM, Outcome::TimedOut, 504),
+    Case { status: Some(521), ..unanswered("fault=page:521", PLAIN, Outcome::Unreachable, 502) },
+    Case { status: Some(526), ..unanswered("fault=page:526", STREAM, Outcome::Unreachable, 502) },
+    Case { status: Some(530), ..unanswered("fault=platform:530", PLAIN, Outcome::Unreachable, 502) },
+];
+
+/// A route for each case: one with another target, and one without.
+async fn start() -> EdgeStack {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut providers = edge.providers();
+    let other = fixture::provider("other", Api::OpenAi, "authorization", "Bearer ", edge.upstream.url());
+    providers.providers.push(other);
+    let route = |name: String, targets: serde_json::Value, attempts: u32| {
+        serde_json::from_value(json!({
+            "name": name, "match": [name], "targets": targets,
+            "retry": {"attempts": attempts, "budget_ms": 30_000}, "timeouts": {"first_byte_ms": 2_000},
+        }))
+        .unwrap()
+    };
+    let mut project = fixture::project(1, &providers);
+    for (at, case) in CASES.iter().enumerate() {
+        // Each has a name of its own, so that it does not suffer from what befell another.
+        let faulty =
+            |kind: &str| json!({"provider": "other", "model": format!("m{at}{kind}+{}", case.fault)});
+        let healthy = json!({"provider": "openai", "model": "gpt-b", "priority": 1});
+        project.routes.push(route(format!("both-{at}"), json!([faulty("x"), healthy]), 3));
+        project.routes.push(route(format!("alone-{at}"), json!([faulty("y")]), 1));
+    }
+    let mut manifest = edge.manifest(1);
+    manifest.delta.projects = vec![project];
+    manifest.delta.providers = Some(providers);
+    edge.publish(&manifest);
+    edge
+}
+
+#[tokio::test]
+async fn each_is_told_and_survived_as_far_as_it_can_be() {
+    let edge = start().await;
+    for (at, case) in CASES.iter().enumerate() {
+        let Case { fault, is_streamed, status, outcome, goes_on, alone } = *case;
+        let trace = trace();
+        let began = Instant::now();
+        let reply = send(edge.chat(&format!("both-{at}"), is_streamed).header(TRACE, &trace)).await;
+        let took = began.elapsed();
+        let expected = if goes_on { 200 } else { alone };
+        assert_eq!(reply.status, expected, "{fault}: {}", reply.text());
+        assert!(expected != 200 || !reply.text().contains("\"error\""), "{fault}: {}", reply.text());
+        // A pause of the other's would be longer than what it takes to ask.
+        assert!(outcome == Outcome::TimedOut || took < Duration::from_secs(20), "{fault}: {took:?}");
+        let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+        let attempts: Vec<_> =
+            event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect();
+        let first = (status, outcome);
+        let healthy = (Some(200), Outcome::Answered);
+        assert_eq!(attempts, if goes_on { vec![first, healthy] } else { vec![first] }, "{fault}");
+        assert_eq!((event.status, event.completion), (expected, Completion::Complete), "{fault}");
+        assert_eq!(edge.upstream.seen(&trace).await.len(), attempts.len(), "{fault}");
+
+        let reply = send(edge.chat(&format!("alone-{at}"), is_streamed)).await;
+        assert_eq!(reply.status, alone, "{fault}: {}", reply.text());
+        let is_ours = status.is_none_or(|status| status > 519 && status != 529);
+        assert_eq!(reply.code().is_some(), is_ours, "{fault}");
+        let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+        assert_eq!((event.status, event.attempts.len()), (alone, 1), "{fault}");
+    }
+}
