@@ -4,6 +4,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod balance;
 pub mod capture;
 pub mod credential;
 pub mod delivery;
