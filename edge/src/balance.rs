@@ -3,7 +3,12 @@
 //!
 //! Nothing here does I/O, looks at a clock or rolls dice.
 
+pub mod breaker;
 pub mod error_kind;
 pub mod happened;
 pub mod key;
 pub mod signs;
+pub mod standings;
+
+#[cfg(test)]
+mod testing;
