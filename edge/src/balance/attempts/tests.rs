@@ -2,6 +2,8 @@ use super::*;
 use crate::balance::error_kind::ErrorKind;
 use crate::balance::testing::{NAMED, NOW, OK, answered, candidate, cool};
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+use shared::route::Strategy;
 
 const BAD: Happened = answered(500);
 const LIMITED: Happened = answered(429);
@@ -157,13 +159,22 @@ fn what_is_too_long_goes_to_larger_targets_only() {
 
 #[test]
 fn the_same_is_asked_again_after_a_growing_wait() {
-    let mut request = request(vec![candidate(0, 0)], TEN);
-    request.first();
-    for waits in 0..9 {
-        let Next::Ask { candidate: 0, after_ms } = request.after(BAD) else { panic!("{waits}") };
-        assert!(after_ms <= (250 << waits).min(8_000), "{after_ms}");
+    let mut longest = [0; 9];
+    for chance in 0..100 {
+        let mut request = request(vec![candidate(0, 0)], TEN);
+        request.attempts.deal.chance = chance;
+        request.first();
+        for longest in &mut longest {
+            let Next::Ask { candidate: 0, after_ms } = request.after(BAD) else { panic!("{longest}") };
+            *longest = after_ms.max(*longest);
+        }
+        assert_eq!(request.after(BAD), Next::PassOn);
     }
-    assert_eq!(request.after(BAD), Next::PassOn);
+    for (longest, most) in
+        longest.into_iter().zip([250, 500, 1_000, 2_000, 4_000, 8_000, 8_000, 8_000, 8_000])
+    {
+        assert!((most * 9 / 10..=most).contains(&longest), "{longest} of {most}");
+    }
 }
 
 #[test]

@@ -3,6 +3,8 @@ use crate::balance::happened::Happened;
 use crate::balance::signs::Signs;
 use crate::balance::testing::{NAMED, NOW, answered, candidate, cool};
 use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+use shared::route::Strategy;
 
 const STRATEGIES: [Strategy; 4] =
     [Strategy::Priority, Strategy::Weighted, Strategy::RoundRobin, Strategy::LeastRecentlyFailing];

@@ -10,15 +10,12 @@ pub(super) fn period_ms(text: &str, now: UnixMs) -> Option<u64> {
     if !text.starts_with(|first: char| first.is_ascii_digit()) {
         return date_ms(text, now);
     }
-    milliseconds_of_seconds(text).or_else(|| duration_ms(text)).or_else(|| date_ms(text, now))
+    let of_seconds = thousandths(text);
+    of_seconds.or_else(|| duration_ms(text)).or_else(|| date_ms(text, now))
 }
 
 pub(super) fn milliseconds(text: &str) -> Option<u64> {
     Some(thousandths(text)? / 1000)
-}
-
-fn milliseconds_of_seconds(text: &str) -> Option<u64> {
-    thousandths(text)
 }
 
 /// Numbers, each with its unit, as Go writes them.
@@ -91,6 +88,8 @@ mod tests {
             assert_eq!(period_ms(nonsense, 0), None, "{nonsense}");
         }
         assert_eq!(period_ms("99999999999999999999h", 0), Some(u64::MAX / 1000));
+        // A thousand times that is a little more than fits.
+        assert_eq!(period_ms("18446744073709552", 0), Some(u64::MAX));
     }
 
     proptest! {

@@ -67,6 +67,17 @@ fn who_does_not_say_cools_twice_as_long_each_time() {
 }
 
 #[test]
+fn only_an_answer_ends_a_row_of_limits() {
+    for (between, ms) in [(BAD, 2_000), (Happened::Silent, 2_000), (OK, 1_000), (answered(404), 1_000)] {
+        let mut standings = Standings::default();
+        ended(&mut standings, LIMITED, Signs::default(), NOW);
+        ended(&mut standings, between, Signs::default(), NOW + 1_000);
+        ended(&mut standings, LIMITED, Signs::default(), NOW + 1_000);
+        assert_eq!(health(&standings, NOW + 1_000), Health::UnwellUntil(NOW + 1_000 + ms), "{between:?}");
+    }
+}
+
+#[test]
 fn only_failures_open_the_breaker() {
     let failures = [Happened::Unreachable, Happened::Reset, Happened::Silent, BAD, answered(529)];
     let mut standings = Standings::default();
