@@ -90,6 +90,12 @@ async fn the_first_that_refuses_is_named() {
         (json!({ "method": "GET" }), "405 method_not_allowed provider allowed_endpoints -"),
         (json!({ "path": "/v1/embeddings" }), "403 endpoint_not_allowed provider endpoints -"),
         (json!({ "body": { "model": padded } }), "413 body_too_large provider max_body_bytes -"),
+        // Of several the provider's is the first, then the project's.
+        (
+            json!({ "body": { "model": padded }, "client": null }),
+            "413 body_too_large provider max_body_bytes -",
+        ),
+        (json!({ "headers": {}, "client": null }), "403 network_not_allowed project networks -"),
         (json!({ "client": null }), "403 network_not_allowed project networks -"),
         (json!({ "client": { "address": "11.1.2.3" } }), "403 network_not_allowed project networks -"),
         (json!({ "headers": { "origin": "https://b.example" } }), "403 origin_not_allowed project origins -"),

@@ -12,6 +12,7 @@ use shared::snapshot::fresh_key;
 use shared::snapshot::record::{ProfileNumber, TokenRecord};
 use shared::snapshot::signed::SnapshotVerifier;
 use std::time::Duration;
+use tokio::task::JoinSet;
 
 const HOUR: u64 = 3_600_000;
 
@@ -107,11 +108,17 @@ async fn a_new_token_comes_with_its_own() {
     let publisher = world.start();
     world.profile(1, &text(1), u64::MAX).await;
     world.profile(2, "{", u64::MAX).await;
-    for (number, unreadable) in [(None, false), (Some(1), false), (Some(2), true)] {
-        let id = world.create_token().await;
-        let record = TokenRecord::new(id, &[7; 32], None, 1, false).with_profile(number);
-        assert!(publisher.handle.announce(record, world.project).await);
-        let object = world.kv.raw(&fresh_key(id)).unwrap();
+    let ids = world.create_tokens(3).await;
+    let wanted = [(None, false), (Some(1), false), (Some(2), true)];
+    let mut announced = JoinSet::new();
+    for (id, (number, _)) in ids.iter().zip(wanted) {
+        let record = TokenRecord::new(*id, &[7; 32], None, 1, false).with_profile(number);
+        let (handle, project) = (publisher.handle.clone(), world.project);
+        announced.spawn(async move { handle.announce(record, project).await });
+    }
+    assert!(announced.join_all().await.iter().all(|acknowledged| *acknowledged));
+    for (id, (number, unreadable)) in ids.iter().zip(wanted) {
+        let object = world.kv.raw(&fresh_key(*id)).unwrap();
         let fresh = Fresh::decode(&object, &SnapshotVerifier::from(&signer())).unwrap();
         assert_eq!(fresh.record.profile(), number);
         let carried: Vec<_> = fresh.project.profiles.iter().map(|profile| profile.number).collect();
