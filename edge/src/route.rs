@@ -88,6 +88,10 @@ pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64)
         let message = "The body is compressed, and a route must read it: send it as it is.";
         return Err(Refusal::new(Code::Denied(policy::Code::EncodedBody), message));
     }
+    let body_limit = policies.body_limit(permit.is_judged() || is_routed);
+    if head.content_length().is_some_and(|length| length > body_limit.bytes) {
+        return Err(body_limit.refusal());
+    }
     let first = if is_routed { None } else { Some(ways.first(means)?) };
     Ok(Plan {
         ways,
@@ -100,7 +104,7 @@ pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64)
         is_captured: redactor.is_some() && has_text(head),
         redactor,
         body_length: head.content_length(),
-        body_limit: policies.body_limit(permit.is_judged() || is_routed),
+        body_limit,
         judge: permit.is_judged().then(|| Judge { policies: policies.clone() }),
         content_type: head
             .header("content-type")

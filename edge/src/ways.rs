@@ -25,6 +25,7 @@ use shared::route::{Retry, Route, RouteTimeouts, Strategy};
 use shared::snapshot::config::CarriedRoute;
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::fmt;
 
 /// What an isolate knows of its providers, and where its routes' turns are.
 #[derive(Debug, Default)]
@@ -43,10 +44,9 @@ pub struct Means<'a> {
 }
 
 /// Which way is taken, and which after that.
-#[derive(Debug)]
 pub struct Ways {
     policies: Policies,
-    /// Of the request: kept for what is asked later.
+    /// Of the request, its token included: kept for what is asked later.
     head: String,
     /// The path that a provider sees, and the query.
     path: String,
@@ -295,6 +295,12 @@ impl Ways {
 
     fn withheld(&self, aim: &Aim) -> String {
         Head::parse(&self.head).map(|head| route::withheld(&head, &aim.policies)).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Ways {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ways({} to {})", self.candidates.len(), self.path)
     }
 }
 

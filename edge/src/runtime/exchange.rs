@@ -176,8 +176,8 @@ impl Exchange {
         bytes_in: u64,
     ) {
         let is_sent = self.judge.is_none() && self.refusal.is_none();
+        self.judged(happened_of(outcome).filter(|_| is_sent), Signs::default());
         if let Some(attempt) = self.attempt(None, outcome).filter(|_| is_sent) {
-            self.judged(happened_of(outcome), Signs::default());
             self.draft.attempt_ended(attempt);
         }
         self.draft.bytes_in(bytes_in);
@@ -330,7 +330,8 @@ impl Exchange {
     /// How the answer is to be passed on.
     fn answered(&mut self, status: u16, content_type: &str, signs: &str) -> u8 {
         if let Some(attempt) = self.attempt(Some(status), Outcome::Answered) {
-            let signs = Signs::read(signs, attempt.ended_at);
+            let signs =
+                if signs.is_empty() { Signs::default() } else { Signs::read(signs, attempt.ended_at) };
             self.judged(Some(Happened::Answered { status, kind: None }), signs);
             self.draft.answered(status, attempt.ended_at);
             self.draft.attempt(attempt);
@@ -405,6 +406,13 @@ impl Exchange {
 
     fn ended(mut self, how: u8, mut passed: Passed) -> Ended {
         let (end, now) = (end(how), now());
+        if matches!(end, End::Cut | End::Stalled)
+            && self.ways.may_retry()
+            && let Some(host) = isolate::current()
+        {
+            // It had begun well, and others will want to know.
+            self.ways.ended(Happened::Reset, Signs::default(), host.isolate.means(now));
+        }
         let observed = self.observer.map(|observer| match how {
             UNSEEN => observer.end_unseen(),
             _ => observer.end(end),

@@ -2,7 +2,7 @@
 
 use super::endpoint::{self, Verdict};
 use super::{Carried, Owner, Parameters, Policy, glob};
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 /// Why a request is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
