@@ -23,6 +23,7 @@ mod prices;
 mod projects;
 mod providers;
 mod respond;
+mod routes;
 mod serve;
 mod sinks;
 mod snapshot;
@@ -88,6 +89,8 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(projects::revoke_tokens))
         .routes(routes!(credentials::list, credentials::create))
         .routes(routes!(credentials::patch, credentials::delete))
+        .routes(routes!(routes::list, routes::create))
+        .routes(routes!(routes::get, routes::put, routes::delete))
         .routes(routes!(tokens::list, tokens::create))
         .routes(routes!(tokens::get, tokens::patch, tokens::revoke))
         .routes(routes!(providers::list))

@@ -16,6 +16,7 @@ pub mod prices;
 pub mod projects;
 pub mod providers;
 pub mod rotation;
+pub mod routes;
 pub mod sinks;
 pub mod tokens;
 pub mod upstream;

@@ -5,8 +5,9 @@
 //! On `PostgreSQL` transactions run beside each other. What one reads in order to
 //! change it, it locks first (`lock` beside `get`), always in this order:
 //! providers, `project_numbers`, projects, then credentials or tokens, and at
-//! most one of each, except that a provider's change takes its credentials; who
-//! holds a project holds its profiles. So
+//! most one of each, except that a provider's change takes its credentials; a route's
+//! change takes its providers, by name; who holds a project holds its profiles and
+//! routes. So
 //! no two wait for each other (40P01), and as a transaction that writes is never
 //! isolated beyond `read committed`, none fails for what another did (40001).
 //! The tables of events come after all others, in the order of `events/consume`,
@@ -31,6 +32,7 @@ pub mod prices;
 pub mod profiles;
 pub mod projects;
 pub mod providers;
+pub mod routes;
 pub mod sinks;
 pub mod snapshot;
 pub mod sql;

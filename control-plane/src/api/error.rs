@@ -27,8 +27,8 @@ pub(super) struct ErrorBody {
 #[derive(Serialize, ToSchema)]
 struct ErrorDetail {
     /// `invalid_request`, `unauthorized`, `not_found`, `method_not_allowed`, `timeout`, `conflict`,
-    /// `gone`, `body_too_large`, `unsupported_media_type`, `not_supported`, `invalid_policy`, `sink_refused`,
-    /// `sink_unavailable`, `internal` or `unavailable`.
+    /// `gone`, `body_too_large`, `unsupported_media_type`, `not_supported`, `invalid_policy`, `invalid_route`,
+    /// `sink_refused`, `sink_unavailable`, `internal` or `unavailable`.
     #[schema(example = "invalid_request")]
     code: &'static str,
     message: String,
@@ -95,6 +95,7 @@ impl From<domain::Error> for ApiError {
             }
             Error::NotSupported(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "not_supported", message),
             Error::InvalidPolicy(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_policy", message),
+            Error::InvalidRoute(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_route", message),
             Error::Internal(inside) => Self::internal(inside),
         }
     }

@@ -1,7 +1,7 @@
 use super::*;
 
 /// The paths of the architecture page that this version serves.
-const PATHS: [&str; 32] = [
+const PATHS: [&str; 34] = [
     "/edge/events",
     "/livez",
     "/manage/audit",
@@ -19,6 +19,8 @@ const PATHS: [&str; 32] = [
     "/manage/projects/{id}",
     "/manage/projects/{id}/credentials",
     "/manage/projects/{id}/credentials/{credential_id}",
+    "/manage/projects/{id}/routes",
+    "/manage/projects/{id}/routes/{route_id}",
     "/manage/projects/{id}/tokens/revoke",
     "/manage/providers",
     "/manage/providers/{name}",

@@ -28,6 +28,9 @@ pub enum Error {
     /// Names the field.
     #[error("{0}")]
     InvalidPolicy(String),
+    /// Names the field.
+    #[error("{0}")]
+    InvalidRoute(String),
     /// For the log only.
     #[error("{0}")]
     Internal(String),

@@ -4,7 +4,9 @@ use super::audit::{self, Change};
 use super::page::{Page, PageRequest};
 use super::{Act, Domain, Error, Result, built_in, checked_range, credentials, policies, upstream};
 use crate::store::providers::ProviderRow;
-use crate::store::{Connection, credentials as credentials_table, outbox, projects, providers as table};
+use crate::store::{
+    Connection, credentials as credentials_table, outbox, projects, providers as table, routes,
+};
 use serde_json::Value;
 use shared::header::{ACCOUNT_SELECTORS, CREDENTIALS, HOP_BY_HOP, METHOD_OVERRIDES};
 use shared::id::UnixMs;
@@ -67,6 +69,9 @@ impl Domain {
         let provider = checked(provider, self.allow_private_upstreams)?;
         let mut tx = self.store.write().await?;
         let (before, row) = store(&mut tx, act, &provider).await?;
+        if let Some(before) = &before {
+            require_same_api(&mut tx, before, &provider).await?;
+        }
         let action = if before.is_none() { "provider.create" } else { "provider.update" };
         record(&mut tx, act, action, &provider.name, before.as_ref(), Some(&row)).await?;
         let credentials_deactivated = credentials::deactivate_elsewhere(&mut tx, act, &provider).await?;
@@ -110,6 +115,20 @@ async fn store(
     Ok((Some(before), row))
 }
 
+/// All targets of a route speak one API.
+async fn require_same_api(conn: &mut Connection, before: &ProviderRow, provider: &Provider) -> Result<()> {
+    let is_same =
+        serde_json::from_str::<Provider>(&before.definition).is_ok_and(|before| before.api == provider.api);
+    if is_same {
+        return Ok(());
+    }
+    let routes = routes::count_by_provider(conn, &provider.name).await?;
+    if routes > 0 {
+        return Err(Error::Conflict(format!("its api cannot change while {routes} route(s) name it")));
+    }
+    Ok(())
+}
+
 async fn require_unused(conn: &mut Connection, row: &ProviderRow) -> Result<()> {
     if row.is_built_in {
         return Err(Error::Conflict("a built-in provider cannot be deleted, only replaced".to_owned()));
@@ -117,6 +136,10 @@ async fn require_unused(conn: &mut Connection, row: &ProviderRow) -> Result<()> 
     let projects = projects::count_by_default_provider(conn, &row.name).await?;
     if projects > 0 {
         return Err(Error::Conflict(format!("it is the default provider of {projects} project(s)")));
+    }
+    let routes = routes::count_by_provider(conn, &row.name).await?;
+    if routes > 0 {
+        return Err(Error::Conflict(format!("{routes} route(s) name this provider; change them first")));
     }
     let credentials = credentials_table::count_by_provider(conn, &row.name).await?;
     if credentials > 0 {

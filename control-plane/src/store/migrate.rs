@@ -177,6 +177,6 @@ mod tests {
         let (up, down): (Vec<_>, Vec<_>) =
             SQLITE.iter().partition(|each| each.migration_type.is_up_migration());
         assert!(up.iter().map(|each| each.version).eq(down.iter().map(|each| each.version)));
-        assert!(up.iter().map(|each| each.version).eq(1..=7));
+        assert!(up.iter().map(|each| each.version).eq(1..=8));
     }
 }

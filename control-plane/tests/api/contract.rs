@@ -24,6 +24,7 @@ mod projects;
 mod protocol;
 mod providers;
 mod reports;
+mod routes;
 mod served;
 mod service;
 mod sink_commands;

@@ -87,6 +87,13 @@ pub enum CarriedRoute {
     Unreadable(serde_json::Value),
 }
 
+impl CarriedRoute {
+    /// What was stored as JSON, whatever it is.
+    pub fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_else(|_| Self::Unreadable(text.into()))
+    }
+}
+
 /// A policy that many tokens of a project may share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

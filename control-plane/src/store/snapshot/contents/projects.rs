@@ -1,4 +1,4 @@
-//! Projects as the edge needs them, with their credentials and profiles.
+//! Projects as the edge needs them, with their credentials, profiles and routes.
 
 use super::number;
 use crate::store::sql::query;
@@ -6,7 +6,7 @@ use crate::store::{Connection, Error, from_db, to_db};
 use shared::id::UnixMs;
 use shared::policy::Carried;
 use shared::sealed::Sealed;
-use shared::snapshot::config::{Credential, OnStale, Profile, Project, StreamUsage};
+use shared::snapshot::config::{CarriedRoute, Credential, OnStale, Profile, Project, StreamUsage};
 use shared::snapshot::record::{ProfileNumber, ProjectNumber};
 use sqlx::FromRow;
 use std::collections::BTreeMap;
@@ -28,6 +28,12 @@ struct ProjectRow {
     stream_usage: String,
     capture: Option<String>,
     policy: Option<String>,
+}
+
+#[derive(FromRow)]
+struct RouteRow {
+    project_id: Uuid,
+    definition: String,
 }
 
 #[derive(FromRow)]
@@ -80,9 +86,18 @@ pub async fn changed_projects(
     )
     .bind(base_id)
     .bind(needed_since(now))
+    .fetch_all(&mut *conn)
+    .await?;
+    let routes = query(
+        "select project_id, definition from routes
+         where project_id in (select project_id from outbox
+                      where project_id is not null and (base_id is null or base_id <> $1))
+         order by position",
+    )
+    .bind(base_id)
     .fetch_all(conn)
     .await?;
-    join(rows, credentials, profiles)
+    join(rows, credentials, profiles, routes)
 }
 
 /// The numbers of the projects that changed since the base.
@@ -136,9 +151,18 @@ pub async fn project_page(
     .bind(after)
     .bind(last)
     .bind(needed_since(now))
+    .fetch_all(&mut *conn)
+    .await?;
+    let routes = query(
+        "select r.project_id, r.definition
+         from routes r join projects p on p.id = r.project_id
+         where p.number > $1 and p.number <= $2 order by r.position",
+    )
+    .bind(after)
+    .bind(last)
     .fetch_all(conn)
     .await?;
-    join(rows, credentials, profiles)
+    join(rows, credentials, profiles, routes)
 }
 
 /// One project, without profiles: see [`profile`].
@@ -155,9 +179,13 @@ pub async fn project(conn: &mut Connection, project_id: Uuid) -> Result<Option<P
          where is_active and project_id = $1 order by id",
     )
     .bind(project_id)
-    .fetch_all(conn)
+    .fetch_all(&mut *conn)
     .await?;
-    Ok(join(rows, credentials, Vec::new())?.pop())
+    let routes = query("select project_id, definition from routes where project_id = $1 order by position")
+        .bind(project_id)
+        .fetch_all(conn)
+        .await?;
+    Ok(join(rows, credentials, Vec::new(), routes)?.pop())
 }
 
 /// One profile of a project.
@@ -179,12 +207,17 @@ fn needed_since(now: UnixMs) -> i64 {
     to_db(now.saturating_sub(KEEP_PROFILES_MS))
 }
 
-/// Credentials and profiles stay in the order they come in.
+/// Credentials, profiles and routes stay in the order they come in.
 fn join(
     projects: Vec<ProjectRow>,
     credentials: Vec<CredentialRow>,
     profiles: Vec<ProfileRow>,
+    routes: Vec<RouteRow>,
 ) -> Result<Vec<Project>, Error> {
+    let mut ways: BTreeMap<Uuid, Vec<CarriedRoute>> = BTreeMap::new();
+    for row in routes {
+        ways.entry(row.project_id).or_default().push(CarriedRoute::parse(&row.definition));
+    }
     let mut limits: BTreeMap<Uuid, Vec<Profile>> = BTreeMap::new();
     for row in profiles {
         limits.entry(row.project_id).or_default().push(row.try_into()?);
@@ -209,7 +242,7 @@ fn join(
             stream_usage: stream_usage(&row.stream_usage),
             policy: row.policy.as_deref().map(Carried::parse),
             profiles: limits.remove(&row.id).unwrap_or_default(),
-            routes: Vec::new(),
+            routes: ways.remove(&row.id).unwrap_or_default(),
             // One that is not understood keeps nothing.
             capture: row.capture.and_then(|text| serde_json::from_str(&text).ok()),
             credentials: of_project.remove(&row.id).unwrap_or_default(),
