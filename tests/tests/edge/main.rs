@@ -33,6 +33,7 @@ mod response_headers;
 mod rotation;
 mod routing;
 mod sdk_faults;
+mod sdk_routes;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;
