@@ -34,6 +34,7 @@ mod rotation;
 mod route_faults;
 mod routing;
 mod sdk_faults;
+mod sdk_routes;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;

@@ -79,10 +79,8 @@ async fn start() -> EdgeStack {
     EdgeStack::timed(timeouts, StreamUsage::Ask).await
 }
 
-/// What the SDKs that `command` has told, each answer to a case a line.
-fn look(edge: &EdgeStack, mut command: Command) -> Vec<Value> {
-    let cases: Vec<Value> =
-        CASES.iter().map(|(options, stream, _)| json!({"options": options, "stream": stream})).collect();
+/// What the SDKs that `command` has told of their answers to `cases`, a line each.
+pub(crate) fn look(edge: &EdgeStack, mut command: Command, cases: &[Value]) -> Vec<Value> {
     command.current_dir(root().join("tests/sdk"));
     command.env("BASE_URL", edge.workerd.url("")).env("TOKEN", &edge.token);
     let output = command.env("CASES", json!(cases).to_string()).output().unwrap();
@@ -112,10 +110,12 @@ async fn each_sdk_raises_where_the_answer_is_not_whole() {
     node.arg("faults.mjs");
     let mut python = Command::new(root().join("tests/sdk/.venv/bin/python"));
     python.arg("faults.py");
+    let cases: Vec<Value> =
+        CASES.iter().map(|(options, stream, _)| json!({"options": options, "stream": stream})).collect();
     let told = tokio::task::block_in_place(|| {
         std::thread::scope(|scope| {
-            let node = scope.spawn(|| look(&edge, node));
-            [look(&edge, python), node.join().unwrap()].concat()
+            let node = scope.spawn(|| look(&edge, node, &cases));
+            [look(&edge, python, &cases), node.join().unwrap()].concat()
         })
     });
     assert_eq!(told.len(), 5 * CASES.len());

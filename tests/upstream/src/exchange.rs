@@ -54,7 +54,8 @@ impl Exchange {
         let outcome = match read(body).await {
             Ok(bytes) => authenticate(api, &parts.headers).and_then(|()| parse(&bytes)).and_then(|request| {
                 let credential = record::credential(&parts.headers).unwrap_or_default();
-                reply(request, &Stage { options, credential, now: Instant::now(), tallies })
+                let asking = parts.extensions.get().cloned();
+                reply(request, &Stage { options, credential, asking, now: Instant::now(), tallies })
             }),
             Err(problem) => Err(problem),
         };

@@ -38,6 +38,7 @@ struct Record {
     path: String,
     headers: BTreeMap<String, Vec<String>>,
     credential: Option<String>,
+    model: Option<String>,
     body_bytes: usize,
     body_hash: Sha256,
     status: Option<u16>,
@@ -58,6 +59,16 @@ impl Served {
     }
 }
 
+/// Which model a request turned out to ask for. It travels in the request's extensions.
+#[derive(Clone)]
+pub(crate) struct Asking(Arc<Mutex<Record>>);
+
+impl Asking {
+    pub(crate) fn for_model(&self, full: &str) {
+        lock(&self.0).model = Some(full.to_owned());
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Outcome {
@@ -75,6 +86,7 @@ pub(crate) struct Shown {
     path: String,
     headers: BTreeMap<String, Vec<String>>,
     credential: Option<String>,
+    model: Option<String>,
     body_bytes: usize,
     body_sha256: String,
     status: Option<u16>,
@@ -161,6 +173,7 @@ impl Record {
             path: path.map_or_else(|| request.uri.to_string(), ToString::to_string),
             headers,
             credential: credential(&request.headers),
+            model: None,
             body_bytes: 0,
             body_hash: Sha256::new(),
             status: None,
@@ -185,6 +198,7 @@ impl From<&Record> for Shown {
             path: record.path.clone(),
             headers: record.headers.clone(),
             credential: record.credential.clone(),
+            model: record.model.clone(),
             body_bytes: record.body_bytes,
             body_sha256: hex(&record.body_hash.clone().finalize()),
             status: record.status,

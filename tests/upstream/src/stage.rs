@@ -4,6 +4,7 @@ use tokio::time::Instant;
 
 use crate::content::{Speaker, Turn};
 use crate::fault::Refusal;
+use crate::record::Asking;
 use crate::script::{Asked, Fault, Model, Script};
 use crate::server::Options;
 use crate::tally::Tallies;
@@ -11,6 +12,8 @@ use crate::tally::Tallies;
 pub(crate) struct Stage {
     pub(crate) options: Options,
     pub(crate) credential: String,
+    /// Where it is told which model that is.
+    pub(crate) asking: Option<Asking>,
     pub(crate) now: Instant,
     pub(crate) tallies: Tallies,
 }
@@ -19,6 +22,9 @@ impl Stage {
     /// The model as this request meets it: without its fault where that does not play.
     pub(crate) fn admit(&self, asked: Asked, turns: &[Turn]) -> Model {
         let Asked { full, mut model } = asked;
+        if let Some(asking) = &self.asking {
+            asking.for_model(&full);
+        }
         if !self.plays(&full, &model.script, turns) {
             model.script.fault = None;
         }

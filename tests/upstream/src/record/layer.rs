@@ -10,13 +10,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
-use super::{Entry, RequestLog, lock};
+use super::{Asking, Entry, RequestLog, lock};
 use crate::error::Api;
 use crate::wire::Unsent;
 
 pub(crate) async fn layer(State(log): State<RequestLog>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let entry = log.begin(&parts);
+    parts.extensions.insert(Asking(Arc::clone(&entry.record)));
     let api = Api::of(parts.uri.path(), &parts.headers);
     let method = parts.method.clone();
 

@@ -9,7 +9,7 @@ use crate::harness::Upstream;
 #[tokio::test]
 async fn records_what_was_received() {
     let upstream = Upstream::start().await;
-    let body = r#"{"model":"m","messages":[]}"#;
+    let body = r#"{"model":"m+pace=1","messages":[]}"#;
     let request = upstream.post("/v1/chat/completions?a=%20b&c").bearer_auth("sk-test").body(body);
     let request = request.header("x-twice", "1").header("x-twice", "2");
     request.send().await.unwrap().bytes().await.unwrap();
@@ -21,6 +21,7 @@ async fn records_what_was_received() {
     assert_eq!(log[0]["path"], "/v1/chat/completions?a=%20b&c");
     assert_eq!(log[0]["headers"]["x-twice"], json!(["1", "2"]));
     assert_eq!(log[0]["credential"], "sk-test");
+    assert_eq!(log[0]["model"], "m+pace=1");
     assert_eq!(log[0]["body_bytes"], body.len());
     assert_eq!(log[0]["body_sha256"], sha256(body.as_bytes()));
     assert_eq!(log[0]["status"], 200);
