@@ -74,8 +74,17 @@ const CASES: [Case; 33] = [
 async fn start() -> EdgeStack {
     let edge = EdgeStack::empty(60_000).await;
     let mut providers = edge.providers();
-    let other = fixture::provider("other", Api::OpenAi, "authorization", "Bearer ", edge.upstream.url());
-    providers.providers.push(other);
+    // Each case has a provider of its own, so that it does not suffer from what befell another.
+    let other = |at: usize| {
+        fixture::provider(
+            &format!("other-{at}"),
+            Api::OpenAi,
+            "authorization",
+            "Bearer ",
+            edge.upstream.url(),
+        )
+    };
+    providers.providers.extend((0..CASES.len()).map(other));
     let route = |name: String, targets: serde_json::Value, attempts: u32| {
         serde_json::from_value(json!({
             "name": name, "match": [name], "targets": targets,
@@ -85,12 +94,11 @@ async fn start() -> EdgeStack {
     };
     let mut project = fixture::project(1, &providers);
     for (at, case) in CASES.iter().enumerate() {
-        // Each has a name of its own, so that it does not suffer from what befell another.
-        let faulty =
-            |kind: &str| json!({"provider": "other", "model": format!("m{at}{kind}+{}", case.fault)});
+        let provider = format!("other-{at}");
+        let faulty = |kind: &str| json!({"provider": provider, "model": format!("{kind}+{}", case.fault)});
         let healthy = json!({"provider": "openai", "model": "gpt-b", "priority": 1});
-        project.routes.push(route(format!("both-{at}"), json!([faulty("x"), healthy]), 3));
-        project.routes.push(route(format!("alone-{at}"), json!([faulty("y")]), 1));
+        project.routes.push(route(format!("both-{at}"), json!([faulty("both"), healthy]), 3));
+        project.routes.push(route(format!("alone-{at}"), json!([faulty("alone")]), 1));
     }
     let mut manifest = edge.manifest(1);
     manifest.delta.projects = vec![project];

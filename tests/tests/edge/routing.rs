@@ -357,7 +357,7 @@ async fn a_gemini_route_names_the_model_in_the_path() {
     let edge = EdgeStack::empty(60_000).await;
     let route = first_and_second(
         "gemini-fast",
-        &[target("google", "gemini-a+fault=status:503"), target("google", "gemini-b")],
+        &[target("google", "gemini-a+fault=status:503,after=none"), target("google", "gemini-b")],
     );
     edge.publish(&routed(&edge, &[route]));
     let body = json!({"contents": [{"role": "user", "parts": [{"text": "hello"}]}]});
