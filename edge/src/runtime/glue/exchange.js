@@ -251,8 +251,8 @@ class Exchange {
       this.word = status > LAST_STATUS ? "no_status" : "redirect";
     } else if (isPlatforms(status)) {
       const own = await this.ownError(upstream, this.leg.firstByteMs);
-      if (own === undefined) this.word = "unreachable";
-      return own;
+      if (own !== undefined) return own;
+      this.word = "unreachable";
     } else if (this.leg.mayRetry && status === 200 && isStream(upstream)) {
       await this.open(upstream);
     } else if (this.leg.mayRetry && MAY_TELL.includes(status)) {
