@@ -1,17 +1,14 @@
 //! CPU of workerd per request, beside the floor.
 
-use super::load::{self, Target};
-use super::report::{Row, median};
+use super::cost::{self, CONNECTIONS, Effort};
+use super::load;
+use super::report::Row;
 use super::rig::Rig;
 use crate::crowd::Crowd;
-use crate::process::Process;
 use crate::soak::dice::Dice;
 use crate::workerd::Workerd;
 use shared::snapshot::config::StreamUsage;
 use std::time::Duration;
-
-const CONNECTIONS: usize = 16;
-const ROUNDS: usize = 15;
 
 const STREAM: &str = "gpt-example+chunks=200,pace=0";
 
@@ -20,8 +17,6 @@ const LIVE: u64 = 10_000;
 const FEW: u64 = 1_000;
 /// In both.
 const PROJECTS: u32 = 1_000;
-/// A difference of a few percent needs more rounds than one of a half.
-const MANY_ROUNDS: usize = 15;
 
 pub async fn plain(rig: &Rig) -> Vec<Row> {
     let model = "gpt-example+chunks=20,pace=0";
@@ -54,7 +49,6 @@ pub async fn stripped() -> Row {
     Row::ratio("CPU per 200-chunk streamed answer, usage asked for and taken out", edge, beside, relay, 1.1)
 }
 
-/// Rounds in turn, so that a noisy moment meets all; the median of each.
 async fn side_by_side<const N: usize>(
     rig: &Rig,
     servers: [Workerd; N],
@@ -62,14 +56,9 @@ async fn side_by_side<const N: usize>(
     is_streamed: bool,
     requests: usize,
 ) -> [Duration; N] {
-    let mut costs = [const { Vec::new() }; N];
-    for _ in 0..ROUNDS {
-        for (server, costs) in servers.iter().zip(&mut costs) {
-            let target = rig.chat(&server.url("/openai"), model, is_streamed);
-            costs.push(cpu_per_request(server.process(), &target, requests / ROUNDS).await);
-        }
-    }
-    costs.map(median)
+    let targets = servers.each_ref().map(|server| rig.chat(&server.url("/openai"), model, is_streamed));
+    let sides = std::array::from_fn(|at| (&servers[at], &targets[at]));
+    cost::side_by_side(sides, Effort::Full, requests).await
 }
 
 /// The same work at ten million tokens and at a thousand.
@@ -86,19 +75,9 @@ pub async fn among_many() -> Row {
     // Every token that is used has been used before.
     load::run(&to_many, to_many.tokens.len(), CONNECTIONS).await;
     load::run(&to_few, to_many.tokens.len(), CONNECTIONS).await;
-    let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
-    for _ in 0..MANY_ROUNDS {
-        of_few.push(cpu_per_request(at_few.process(), &to_few, 4_000).await);
-        of_many.push(cpu_per_request(at_many.process(), &to_many, 4_000).await);
-    }
+    let [of_few, of_many] =
+        cost::side_by_side([(&at_few, &to_few), (&at_many, &to_many)], Effort::Full, 60_000).await;
     let what = format!("CPU per forwarded request among {MANY} tokens, {LIVE} in use");
     let beside = format!("among {FEW} tokens, all in use; {PROJECTS} projects in both");
-    Row::ratio(&what, median(of_many), &beside, median(of_few), 1.05)
-}
-
-async fn cpu_per_request(server: &Process, target: &Target, requests: usize) -> Duration {
-    load::run(target, requests / 10, CONNECTIONS).await;
-    let before = server.cpu();
-    load::run(target, requests, CONNECTIONS).await;
-    server.cpu().saturating_sub(before) / u32::try_from(requests).unwrap()
+    Row::ratio(&what, of_many, &beside, of_few, 1.05)
 }

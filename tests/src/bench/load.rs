@@ -76,7 +76,7 @@ pub async fn arrivals(target: &Target) -> Vec<Instant> {
     arrivals
 }
 
-fn request(client: &reqwest::Client, target: &Target, number: usize) -> reqwest::RequestBuilder {
+pub fn request(client: &reqwest::Client, target: &Target, number: usize) -> reqwest::RequestBuilder {
     let token = &target.tokens[number % target.tokens.len()];
     let mut request = client.post(&target.url).bearer_auth(token).body(target.body.clone());
     for (name, value) in HEADERS {

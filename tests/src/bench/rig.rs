@@ -1,15 +1,18 @@
 //! The edge and the floor, side by side, before one upstream.
 
 use super::load::Target;
-use crate::crowd::{Crowd, by_hand};
+use crate::crowd::{self, Crowd, by_hand};
 use crate::events::EventServer;
 use crate::fixture::{self, UPSTREAM_KEY};
 use crate::keys;
 use crate::kv::KvServer;
 use crate::process::root;
 use crate::workerd::{Worker, Workerd};
+use serde_json::Value;
+use shared::provider::Provider;
 use shared::snapshot::MANIFEST_KEY;
 use shared::snapshot::config::{Project, StreamUsage};
+use shared::snapshot::manifest::Manifest;
 use std::sync::Arc;
 
 /// The core of what is measured; load and upstream run on the others.
@@ -30,13 +33,19 @@ impl Rig {
 
     /// One project, which wants this of its streams.
     pub async fn with(stream_usage: StreamUsage) -> Self {
+        Self::shaped(|manifest| manifest.delta.projects[0].stream_usage = stream_usage).await
+    }
+
+    /// One project and token, with what `shape` gives them.
+    pub async fn shaped(shape: impl FnOnce(&mut Manifest)) -> Self {
         let upstream = fixture::upstream().await;
         let kv = KvServer::start().await;
         let token = fixture::token(fixture::now(), 1);
         let providers = fixture::providers(&upstream);
         let records = vec![fixture::record(&token, 1, None, false)];
-        let project = Project { stream_usage, ..fixture::project(1, &providers) };
-        let manifest = fixture::manifest(fixture::now(), records, vec![project], providers);
+        let projects = vec![fixture::project(1, &providers)];
+        let mut manifest = fixture::manifest(fixture::now(), records, projects, providers);
+        shape(&mut manifest);
         kv.set_raw(MANIFEST_KEY, &fixture::encode(&manifest));
         Self { upstream, kv, events: EventServer::forgetful().await, tokens: [fixture::text(&token)].into() }
     }
@@ -51,9 +60,22 @@ impl Rig {
     pub async fn of_some(crowd: &Crowd, live: &[u64]) -> Self {
         let upstream = fixture::upstream().await;
         let kv = KvServer::start().await;
-        by_hand::publish(&kv, crowd, &upstream);
+        by_hand::publish(&kv, crowd, &upstream, |_| {});
         let events = EventServer::forgetful().await;
         Self { upstream, kv, events, tokens: live.iter().map(|number| crowd.text(*number)).collect() }
+    }
+
+    /// One token of a crowd's is used; its project is as `shape` has it.
+    pub async fn of_one(crowd: &Crowd, token: u64, shape: impl Fn(&mut Project, &Provider)) -> Self {
+        let upstream = fixture::upstream().await;
+        let kv = KvServer::start().await;
+        let (number, provider) = (crowd.project_of(token), crowd::provider(&upstream));
+        by_hand::publish(&kv, crowd, &upstream, |project| {
+            if project.number == number {
+                shape(project, &provider);
+            }
+        });
+        Self { upstream, kv, events: EventServer::forgetful().await, tokens: [crowd.text(token)].into() }
     }
 
     /// As it is deployed.
@@ -98,6 +120,10 @@ impl Rig {
             "stream": is_streamed,
             "messages": [{"role": "user", "content": "Which key opens this door? ".repeat(20)}],
         });
+        self.chat_of(base, &body)
+    }
+
+    pub fn chat_of(&self, base: &str, body: &Value) -> Target {
         Target {
             url: format!("{base}/v1/chat/completions"),
             tokens: Arc::clone(&self.tokens),

@@ -4,8 +4,8 @@
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a command for developers")]
 
 use latchkey_tests::bench::{
-    change, cold, consume, drain, forward, ingest, latency, lookup, memory, peer, publish, report::Report,
-    rig::Rig, stream, usage,
+    change, cold, consume, cost::Effort, drain, forward, ingest, latency, lookup, memory, peer, policy,
+    publish, report::Report, rig::Rig, routing, stream, usage,
 };
 use std::process::Command;
 use tokio::runtime::{Builder, Runtime};
@@ -63,6 +63,12 @@ async fn at_the_edge(wanted: &impl Fn(&str) -> bool, report: &mut Report) {
     }
     if wanted("forward-many") {
         report.add(forward::among_many().await);
+    }
+    if wanted("policy") {
+        policy::rows(Effort::Full).await.into_iter().for_each(|row| report.add(row));
+    }
+    if wanted("routing") {
+        routing::rows(Effort::Full).await.into_iter().for_each(|row| report.add(row));
     }
     if !["forward", "stream", "peer", "memory", "change"].into_iter().any(wanted) {
         return;

@@ -5,7 +5,7 @@ use super::{Crowd, provider};
 use crate::fixture;
 use crate::keys;
 use crate::kv::KvServer;
-use shared::snapshot::config::{self, ProjectSlice, Providers};
+use shared::snapshot::config::{self, Project, ProjectSlice, Providers};
 use shared::snapshot::index::{Index, ShardRef, SliceRef};
 use shared::snapshot::manifest::{Base, Delta, Manifest};
 use shared::snapshot::record::TokenRecord;
@@ -18,8 +18,9 @@ const MAX_SHARD_RECORDS: usize = 4_096;
 /// Projects of a number that it divides begin a slice.
 const SLICE_STRIDE: u32 = 8;
 
-/// Puts everything into KV; the projects' provider is at `upstream`.
-pub fn publish(kv: &KvServer, crowd: &Crowd, upstream: &str) {
+/// Puts everything into KV; the projects' provider is at `upstream`, and each
+/// project as `shape` leaves it.
+pub fn publish(kv: &KvServer, crowd: &Crowd, upstream: &str, shape: impl Fn(&mut Project)) {
     let provider = provider(upstream);
     let mut slices = Vec::new();
     let mut open = ProjectSlice::default();
@@ -27,7 +28,9 @@ pub fn publish(kv: &KvServer, crowd: &Crowd, upstream: &str) {
         if number.is_multiple_of(SLICE_STRIDE) {
             slices.extend(end_slice(kv, &mut open));
         }
-        open.projects.push(crowd.project(number, &provider));
+        let mut project = crowd.project(number, &provider);
+        shape(&mut project);
+        open.projects.push(project);
     }
     slices.extend(end_slice(kv, &mut open));
     let providers = Providers { providers: vec![provider] };

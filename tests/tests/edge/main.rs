@@ -8,6 +8,7 @@
     reason = "a failure is a failed test, and tests measure time"
 )]
 
+mod bench;
 mod bodies;
 mod capture;
 mod copies;
