@@ -81,7 +81,7 @@ impl Case {
 async fn all_there_is_to_say_is_stored_shown_and_told() {
     let case = Case::start().await;
     let body = json!({
-        "name": "fast", "match": ["fast", "gpt-4o-mini*"], "strategy": "weighted", "resume": "verified",
+        "name": "fast", "match": ["fast", "gpt-4o-mini*"], "strategy": "weighted", "resume": "off",
         "targets": [
             { "provider": "openai", "model": "gpt-4o-mini", "weight": 3, "priority": 0, "larger_context": false },
             { "provider": "groq", "model": "llama-3.3-70b", "weight": 1, "priority": 1, "larger_context": true },
@@ -117,6 +117,15 @@ async fn all_there_is_to_say_is_stored_shown_and_told() {
         (&json!("weighted"), &json!("priority"))
     );
     assert_eq!(record["project_id"], case.project);
+}
+
+/// What nothing does yet is not stored.
+#[tokio::test]
+async fn to_resume_is_not_supported_yet() {
+    let case = Case::start().await;
+    let answer = case.world.post(&case.path, with("a", &json!({ "resume": "verified" }))).await;
+    assert!(answer.error(422, "not_supported").contains("resume"));
+    assert!(case.names().await.is_empty());
 }
 
 #[tokio::test]
