@@ -60,11 +60,13 @@ impl Answer {
             .enumerate()
             .map(|(index, word)| if index == 0 { word.to_owned() } else { format!(" {word}") })
             .collect();
+        let another = match &model.script.fault {
+            Some(Fault::Giant) => Some("x".repeat(GIANT)),
+            _ => model.script.says.clone(),
+        };
         // The second, or the only one.
-        if model.script.fault == Some(Fault::Giant)
-            && let Some(word) = words.iter_mut().take(2).last()
-        {
-            *word = format!(" {}", "x".repeat(GIANT));
+        if let Some((another, word)) = another.zip(words.iter_mut().take(2).last()) {
+            *word = format!(" {another}");
         }
         Self {
             id: id(&model.name, turns),

@@ -36,6 +36,8 @@ pub(crate) struct Model {
 pub(crate) struct Script {
     /// The exact number of words.
     pub(crate) chunks: Option<usize>,
+    /// What the second of them is instead.
+    pub(crate) says: Option<String>,
     /// The pause between two of them.
     pub(crate) pace: Option<Duration>,
     /// The answer comes in pieces of so many bytes, wherever that cuts it.
@@ -126,6 +128,7 @@ impl Script {
                 Ok(count @ 1..=MAX_CHUNKS) => self.chunks = Some(count),
                 _ => return Err(format!("model option chunks takes 1 to {MAX_CHUNKS}, not {count:?}")),
             },
+            Some(("says", word)) if !word.is_empty() => self.says = Some(word.to_owned()),
             Some(("pace", pace)) => self.pace = Some(milliseconds(pace)?),
             Some(("trickle", size)) => match size.parse() {
                 Ok(size @ 1..=MAX_TRICKLE) => self.trickle = Some(size),
@@ -150,7 +153,7 @@ impl Script {
             }
             _ => {
                 return Err(format!(
-                    "unknown model option {option:?}: chunks=, pace=, trickle=, usage=none, usage=every, end=none, \
+                    "unknown model option {option:?}: chunks=, says=, pace=, trickle=, usage=none, usage=every, end=none, \
                      limit=, remaining=, reset=, fault=, times=, only= or after= may follow a +"
                 ));
             }
