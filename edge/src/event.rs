@@ -6,6 +6,7 @@
 use crate::authenticate::Caller;
 use crate::head::Head;
 use crate::in_flight::Begun;
+use crate::observe::joined::Told;
 use crate::observe::{End, Observed};
 use crate::refusal::{Code, Refusal};
 use shared::event::{Attempt, Bodies, Completion, Event, MAX_TEXT_LEN, Usage, UsageSource, VERSION};
@@ -116,8 +117,26 @@ impl Draft {
         self.event.model_requested = Some(cut(model, MAX_TEXT_LEN).to_owned());
     }
 
-    pub fn attempt(&mut self, attempt: Attempt) {
+    /// Which it is, from 0.
+    pub fn attempt(&mut self, attempt: Attempt) -> usize {
         self.event.attempts.push(attempt);
+        self.event.attempts.len() - 1
+    }
+
+    /// What the provider told in an answer that another went on with.
+    pub fn attempt_told(&mut self, attempt: usize, told: Told) {
+        let Some(attempt) = self.event.attempts.get_mut(attempt) else { return };
+        attempt.text_bytes_out = told.text_bytes;
+        if told.usage.is_known() {
+            (attempt.usage, attempt.usage_source) = (Some(told.usage), Some(UsageSource::Reported));
+        }
+    }
+
+    /// What the event says of the answer is of this attempt, where others came after it.
+    pub fn answered_by(&mut self, attempt: usize, text_bytes: Option<u64>) {
+        let Some(attempt) = self.event.attempts.get_mut(attempt) else { return };
+        attempt.text_bytes_out = text_bytes.or(Some(0));
+        self.event.provider = Some(attempt.provider.clone());
     }
 
     /// The last one ended so, whatever was told of it; if none was told, it is this.

@@ -2,6 +2,7 @@
 //! [`load`] reads what a decision misses, by way of whoever runs it:
 //! `runtime`, the only user of `worker` and JavaScript, or a test.
 
+pub mod answer;
 pub mod authenticate;
 pub mod authorize;
 pub mod balance;

@@ -7,6 +7,8 @@ mod dialect;
 mod facts;
 mod fields;
 mod frame;
+pub mod joined;
+mod joint;
 mod json;
 pub mod opening;
 mod repeat;
@@ -17,6 +19,7 @@ pub mod strip;
 use crate::refusal::{Code, Refusal};
 use body::{Body, Mark};
 use dialect::Dialect;
+use joint::Joint;
 use shared::event::{Completion, Usage, UsageSource};
 use shared::provider::Api;
 
@@ -97,6 +100,32 @@ impl Observer {
     /// Whether the provider's own end mark was seen, so that nothing can go wrong any more.
     pub fn has_ended(&self) -> bool {
         self.mark() == Some(Mark::Whole)
+    }
+
+    /// Whether the provider said that it failed.
+    pub fn has_failed(&self) -> bool {
+        self.mark() == Some(Mark::Failed)
+    }
+
+    /// Whether something is missing, where the body ended so.
+    pub fn is_broken_by(&self, end: End) -> bool {
+        judge(self.mark(), end, self.body.is_stream()).0 == Completion::Truncated
+    }
+
+    /// As far as it was told.
+    pub fn usage(&mut self) -> Usage {
+        self.body.facts().usage()
+    }
+
+    /// Bytes that the model wrote, if they can be told.
+    pub fn text_bytes(&self) -> Option<u64> {
+        self.body.text()
+    }
+
+    /// What joins another to it; none where that cannot be.
+    pub fn joint(&self) -> Option<Joint> {
+        let may_be_joined = self.body.is_events() && !self.is_error;
+        may_be_joined.then(|| Joint::of(self.body.reader.dialect)).flatten()
     }
 
     pub fn end(mut self, end: End) -> Observed {

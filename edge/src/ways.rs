@@ -21,7 +21,7 @@ use shared::id::UnixMs;
 use shared::key::KeyRing;
 use shared::policy::parameters::{Body, with_model_in_path};
 use shared::provider::Timeouts;
-use shared::route::{Retry, Route, RouteTimeouts, Strategy};
+use shared::route::{Resume, Retry, Route, RouteTimeouts, Strategy};
 use shared::snapshot::config::CarriedRoute;
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -59,6 +59,7 @@ pub struct Ways {
     attempts: Attempts,
     timeouts: RouteTimeouts,
     may_retry: bool,
+    resume: Resume,
     current: usize,
     asked: u32,
 }
@@ -116,6 +117,7 @@ impl Ways {
             candidates,
             attempts: Attempts::new(&rules, Deal { chance, turn: 0 }),
             timeouts: RouteTimeouts::default(),
+            resume: Resume::Off,
             current: 0,
             asked: 0,
         }
@@ -140,6 +142,7 @@ impl Ways {
         }
         self.timeouts = route.timeouts;
         self.may_retry = route.retry.attempts > 1;
+        self.resume = route.resume;
         let total_ms = route.timeouts.total_ms.unwrap_or(policies.provider().timeouts.total_ms);
         let turn = match route.strategy {
             Strategy::RoundRobin => {
@@ -210,6 +213,17 @@ impl Ways {
     pub fn next(&mut self, happened: Happened, signs: Signs, means: Means<'_>) -> Option<Leg> {
         let next = self.after(happened, signs, means);
         self.leg_from(next, means)
+    }
+
+    /// The leg that goes on with what the last one began to answer.
+    pub fn go_on(&mut self, happened: Happened, means: Means<'_>) -> Option<Leg> {
+        self.attempts.begin_again(means.now);
+        self.next(happened, Signs::default(), means)
+    }
+
+    /// Whether another may go on with a stream that breaks off.
+    pub fn resumes(&self) -> bool {
+        self.resume == Resume::Verified
     }
 
     /// How the last one fared, where none is asked after it.

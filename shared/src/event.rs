@@ -138,6 +138,10 @@ pub struct Attempt {
     pub usage: Option<Usage>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage_source: Option<UsageSource>,
+    /// Where one provider's stream was gone on with by another's: bytes that the model
+    /// wrote in this one. The last that has them is the one that the event tells of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text_bytes_out: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -226,12 +230,17 @@ impl Event {
         }
         let is_text = |text: &str| text.len() <= MAX_TEXT_LEN && !text.contains('\0');
         let texts = [&self.provider, &self.model_requested, &self.model, &self.error_code];
-        let tokens = [
-            self.usage.input_tokens,
-            self.usage.output_tokens,
-            self.usage.cached_input_tokens,
-            self.usage.reasoning_tokens,
-        ];
+        let is_use = |usage: &Usage| {
+            let Usage { input_tokens, output_tokens, cached_input_tokens, reasoning_tokens } = *usage;
+            let tokens = [input_tokens, output_tokens, cached_input_tokens, reasoning_tokens];
+            tokens.into_iter().flatten().all(|count| count <= MAX_TOKENS)
+        };
+        let is_attempt = |tried: &Attempt| {
+            is_text(&tried.provider)
+                && tried.model.as_deref().is_none_or(is_text)
+                && tried.usage.as_ref().is_none_or(is_use)
+                && tried.text_bytes_out.is_none_or(|bytes| bytes <= MAX_BYTES)
+        };
         let checks = [
             ("id", id::issued_at(self.id).is_some()),
             ("isolate_id", id::issued_at(self.isolate_id).is_some()),
@@ -246,14 +255,11 @@ impl Event {
                 texts.into_iter().flatten().all(|text| is_text(text)),
             ),
             ("status", (100..=999).contains(&self.status)),
-            (
-                "attempts",
-                self.attempts.len() <= 100 && self.attempts.iter().all(|tried| is_text(&tried.provider)),
-            ),
+            ("attempts", self.attempts.len() <= 100 && self.attempts.iter().all(is_attempt)),
             ("bytes_in", self.bytes_in <= MAX_BYTES),
             ("bytes_out", self.bytes_out <= MAX_BYTES),
             ("text_bytes_out", self.text_bytes_out.is_none_or(|bytes| bytes <= MAX_BYTES)),
-            ("tokens", tokens.into_iter().flatten().all(|count| count <= MAX_TOKENS)),
+            ("tokens", is_use(&self.usage)),
             ("snapshot_version", self.snapshot_version.is_none_or(|version| i64::try_from(version).is_ok())),
             (
                 "colo, country",
@@ -269,6 +275,12 @@ impl Event {
             Some((field, _)) => Err(EventError::Range(field)),
             None => Ok(()),
         }
+    }
+
+    /// The attempt whose answer the event tells of.
+    pub fn answering(&self) -> Option<usize> {
+        let joined = self.attempts.iter().rposition(|attempt| attempt.text_bytes_out.is_some());
+        joined.or_else(|| self.attempts.len().checked_sub(1))
     }
 
     /// The line, without its end.
@@ -369,6 +381,7 @@ mod tests {
                 outcome: Outcome::Answered,
                 usage: None,
                 usage_source: None,
+                text_bytes_out: None,
             }],
             bytes_in: 120,
             bytes_out: 4_096,

@@ -88,7 +88,7 @@ fn one() -> u32 {
 pub struct Retry {
     /// How often a provider is asked at most, the first time included.
     pub attempts: u32,
-    /// Since the request came; after that none is asked again.
+    /// Since the request came, or a stream broke off; after that none is asked again.
     pub budget_ms: u32,
     /// Also after a connection that broke before it answered, which the edge cannot
     /// tell from one that never was: the provider may have done its work, and charge for it.
@@ -154,6 +154,8 @@ impl Route {
         }
         let Retry { attempts, budget_ms, after_reset: _ } = self.retry;
         require((1..=MAX_ATTEMPTS).contains(&attempts), "retry.attempts", "must be 1 to 10")?;
+        let may_resume = self.resume == Resume::Off || attempts > 1;
+        require(may_resume, "resume", "needs retry.attempts of 2 at least: another is asked to go on")?;
         require(budget_ms <= MAX_MS, "retry.budget_ms", "must be at most a day")?;
         let RouteTimeouts { first_byte_ms, first_token_ms, idle_ms, total_ms } = self.timeouts;
         for (field, ms) in [
@@ -214,6 +216,7 @@ mod tests {
             (json!({"targets": [{"provider": "a", "model": ""}]}), "targets[0].model"),
             (json!({"targets": [{"provider": "a"}, {"provider": "a"}]}), "targets[1]"),
             (json!({"retry": {"attempts": 0}}), "retry.attempts"),
+            (json!({"resume": "verified", "retry": {"attempts": 1}}), "resume"),
             (json!({"timeouts": {"idle_ms": 0}}), "timeouts.idle_ms"),
         ] {
             let route: Route = serde_json::from_value(route(&changes)).unwrap();

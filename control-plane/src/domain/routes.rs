@@ -10,7 +10,7 @@ use crate::store::{Connection, Tx, is_duplicate, outbox, projects as projects_ta
 use serde_json::{Value, json};
 use shared::id::{self, UnixMs};
 use shared::provider::Api;
-use shared::route::{MAX_ROUTES, Resume, Route};
+use shared::route::{MAX_ROUTES, Route};
 use shared::snapshot::config::CarriedRoute;
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -173,11 +173,6 @@ fn check_targets(route: &Route, apis: &Apis<'_>) -> Result<()> {
 /// As it is stored.
 fn checked(route: &Route) -> Result<String> {
     route.validate().map_err(|error| Error::InvalidRoute(error.to_string()))?;
-    match route.resume {
-        Resume::Off => {}
-        // The edge does not do it yet.
-        Resume::Verified => return Err(Error::NotSupported("resume: verified")),
-    }
     Ok(serde_json::to_string(route)?)
 }
 

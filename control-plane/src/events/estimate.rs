@@ -24,19 +24,25 @@ pub(super) fn fill(event: &mut Event) {
     fill_attempts(event);
 }
 
-/// Each attempt of several has its own: that of the answer, or where nothing was
-/// told, the input, if the provider may have worked.
+/// Each attempt of several has its own: that of the answer, or what was told of it
+/// before another went on with it; of the rest the input, and the text that came, if
+/// the provider may have worked.
 fn fill_attempts(event: &mut Event) {
+    let Some(answering) = event.answering().filter(|_| event.attempts.len() > 1) else { return };
     let (usage, source) = (event.usage, event.usage_source);
-    let input_tokens = Some(usage.input_tokens.unwrap_or_else(|| tokens(event.bytes_in)));
-    let Some((last, others)) = event.attempts.split_last_mut().filter(|(_, others)| !others.is_empty())
-    else {
-        return;
-    };
-    (last.usage, last.usage_source) = (Some(usage), Some(source));
-    for attempt in others.iter_mut().filter(|attempt| may_charge(attempt)) {
-        attempt.usage = Some(Usage { input_tokens, output_tokens: Some(0), ..Usage::default() });
-        attempt.usage_source = Some(UsageSource::Estimated);
+    let input_tokens = usage.input_tokens.unwrap_or_else(|| tokens(event.bytes_in));
+    for (at, attempt) in event.attempts.iter_mut().enumerate() {
+        let told = attempt.usage.unwrap_or_default();
+        if at == answering {
+            (attempt.usage, attempt.usage_source) = (Some(usage), Some(source));
+        } else if told.output_tokens.is_none() && may_charge(attempt) {
+            attempt.usage = Some(Usage {
+                input_tokens: Some(told.input_tokens.unwrap_or(input_tokens)),
+                output_tokens: Some(tokens(attempt.text_bytes_out.unwrap_or_default())),
+                ..told
+            });
+            attempt.usage_source = Some(UsageSource::Estimated);
+        }
     }
 }
 
@@ -87,6 +93,57 @@ mod tests {
             "started_at": 1, "ended_at": 2, "outcome": outcome, "status": status,
         });
         serde_json::from_value(attempt).unwrap()
+    }
+
+    #[test]
+    fn each_attempt_has_its_own() {
+        let event = |attempts: serde_json::Value| {
+            let event = json!({
+                "v": shared::event::VERSION, "id": "0199d2b8-0000-7000-8000-000000000000",
+                "isolate_id": "0199d2b8-0000-7000-8000-000000000000", "seq": 1, "count": 1, "started_at": 1,
+                "ended_at": 2, "method": "POST", "endpoint": "/v1/chat/completions", "status": 200,
+                "bytes_in": 400, "bytes_out": 900, "input_tokens": 90, "output_tokens": 50,
+                "usage_source": "reported", "completion": "complete", "model": "m", "attempts": attempts,
+            });
+            let mut event: Event = serde_json::from_value(event).unwrap();
+            fill(&mut event);
+            event.attempts
+        };
+        let of = |changes: serde_json::Value| {
+            let mut attempt = serde_json::to_value(attempt(Some(200), Outcome::Answered)).unwrap();
+            for (name, value) in changes.as_object().unwrap() {
+                attempt[name] = value.clone();
+            }
+            attempt
+        };
+        let used = |attempt: &Attempt| {
+            let Usage { input_tokens, output_tokens, .. } = attempt.usage.unwrap_or_default();
+            (input_tokens, output_tokens, attempt.usage_source)
+        };
+        let (reported, estimated) = (Some(UsageSource::Reported), Some(UsageSource::Estimated));
+        let silent = json!({"outcome": "timed_out", "status": null});
+        let refused = json!({"status": 503});
+        // One that broke off, one that told its input, one that refused, one that came to the end.
+        let attempts = event(json!([
+            of(json!({"text_bytes_out": 40})),
+            of(json!({"text_bytes_out": 80, "usage": {"input_tokens": 70}, "usage_source": "reported"})),
+            of(refused.clone()),
+            of(json!({"text_bytes_out": 200})),
+        ]));
+        let expected = [
+            (Some(90), Some(10), estimated),
+            (Some(70), Some(20), estimated),
+            (None, None, None),
+            (Some(90), Some(50), reported),
+        ];
+        assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), expected);
+        // Nobody went on with the first.
+        let attempts = event(json!([of(json!({"text_bytes_out": 40})), of(refused), of(silent.clone())]));
+        let expected = [(Some(90), Some(50), reported), (None, None, None), (Some(90), Some(0), estimated)];
+        assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), expected);
+        let attempts = event(json!([of(silent), of(json!({}))]));
+        let expected = [(Some(90), Some(0), estimated), (Some(90), Some(50), reported)];
+        assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), expected);
     }
 
     #[test]

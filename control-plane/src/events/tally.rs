@@ -118,11 +118,11 @@ pub(super) fn listed(mut event: Event, prices: &Prices) -> Result<Listed, serde_
 }
 
 /// Nano-dollars; `None`: not known. Zero only where certainly nothing was used.
-/// What attempts before the last may be charged for is in it.
+/// What other attempts than the answer's may be charged for is in it.
 fn cost(event: &Event, prices: &Prices) -> Option<i64> {
     let answers = answers_cost(event, prices)?;
-    let Some((_, others)) = event.attempts.split_last() else { return Some(answers) };
-    others.iter().try_fold(answers, |sum, attempt| {
+    let others = event.attempts.iter().enumerate().filter(|&(at, _)| Some(at) != event.answering());
+    others.map(|(_, attempt)| attempt).try_fold(answers, |sum, attempt| {
         let Some(usage) = &attempt.usage else { return Some(sum) };
         let names = [&attempt.model, &event.model_requested, &event.model];
         let price = names

@@ -69,6 +69,7 @@ impl Isolate {
                 outcome: Outcome::Answered,
                 usage: None,
                 usage_source: None,
+                text_bytes_out: None,
             }],
             bytes_in: 120,
             bytes_out: 4_096,

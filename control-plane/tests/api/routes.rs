@@ -119,13 +119,15 @@ async fn all_there_is_to_say_is_stored_shown_and_told() {
     assert_eq!(record["project_id"], case.project);
 }
 
-/// What nothing does yet is not stored.
 #[tokio::test]
-async fn to_resume_is_not_supported_yet() {
+async fn to_resume_takes_another_attempt() {
     let case = Case::start().await;
-    let answer = case.world.post(&case.path, with("a", &json!({ "resume": "verified" }))).await;
-    assert!(answer.error(422, "not_supported").contains("resume"));
+    let once = json!({ "resume": "verified", "retry": { "attempts": 1 } });
+    let answer = case.world.post(&case.path, with("a", &once)).await;
+    assert!(answer.error(422, "invalid_route").contains("resume"));
     assert!(case.names().await.is_empty());
+    let made = case.world.post(&case.path, with("a", &json!({ "resume": "verified" }))).await;
+    assert_eq!(made.ok(StatusCode::CREATED)["resume"], "verified");
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ pub struct Attempts {
     deal: Deal,
     /// None is asked from then on.
     until: UnixMs,
+    deadline: UnixMs,
+    budget_ms: u32,
     after_reset: bool,
     left: u32,
     asked: usize,
@@ -71,6 +73,8 @@ impl Attempts {
             strategy: rules.strategy,
             deal,
             until: rules.deadline.min(rules.started_at + u64::from(budget_ms)),
+            deadline: rules.deadline,
+            budget_ms,
             after_reset,
             left: attempts,
             asked: 0,
@@ -118,6 +122,11 @@ impl Attempts {
         };
         self.ask(candidate, candidates, standings, now + after_ms);
         Next::Ask { candidate, after_ms }
+    }
+
+    /// An answer that had begun broke off: the time to look for another begins again.
+    pub fn begin_again(&mut self, now: UnixMs) {
+        self.until = self.deadline.min(now + u64::from(self.budget_ms));
     }
 
     fn after_failure(

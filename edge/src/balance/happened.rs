@@ -1,4 +1,4 @@
-//! How a request to a provider ended, before anything of it reached the client.
+//! How a request to a provider ended.
 
 use super::error_kind::ErrorKind;
 
@@ -14,8 +14,10 @@ pub enum Happened {
     Silent,
     /// The kind where it is [needed](super::error_kind::is_needed).
     Answered { status: u16, kind: Option<ErrorKind> },
-    /// Its status is good, but the first that followed is an error.
-    ErrorFirst { kind: ErrorKind },
+    /// Its status is good, but what followed is an error.
+    Error { kind: ErrorKind },
+    /// Its answer broke off.
+    BrokeOff,
 }
 
 /// What stood in the way; it decides who is asked next, and who is avoided later.
@@ -41,9 +43,9 @@ impl Happened {
     pub fn fault(self) -> Option<Fault> {
         match self {
             Self::Unusable => Some(Fault::Key),
-            Self::Unreachable | Self::Reset => Some(Fault::Provider),
+            Self::Unreachable | Self::Reset | Self::BrokeOff => Some(Fault::Provider),
             Self::Silent => Some(Fault::Silence),
-            Self::ErrorFirst { kind } => fault_of_kind(kind, Some(Fault::Provider)),
+            Self::Error { kind } => fault_of_kind(kind, Some(Fault::Provider)),
             Self::Answered { status, kind } => {
                 let by_status = match status {
                     401..=403 => Some(Fault::Key),
@@ -100,7 +102,7 @@ mod tests {
         assert_eq!(answered(429, Some(ErrorKind::BadKey)), Some(Fault::Key));
         assert_eq!(answered(403, Some(ErrorKind::ContentFilter)), None);
         assert_eq!(answered(200, Some(ErrorKind::BadKey)), None);
-        let first = |kind| Happened::ErrorFirst { kind }.fault();
+        let first = |kind| Happened::Error { kind }.fault();
         assert_eq!(first(ErrorKind::Other), Some(Fault::Provider));
         assert_eq!(first(ErrorKind::ContentFilter), None);
         assert_eq!(first(ErrorKind::ContextLength), Some(Fault::Length));

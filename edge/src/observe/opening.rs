@@ -43,7 +43,7 @@ impl Opening {
 
 /// What the first `data:` line holds, once it is whole. Comments and other fields
 /// may precede it (HTML, 9.2.6).
-fn first_data(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn first_data(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().rposition(|&byte| byte == b'\n' || byte == b'\r')?;
     let lines = bytes.get(..end)?.split(|&byte| byte == b'\n' || byte == b'\r');
     let mut data = lines.filter_map(|line| line.strip_prefix(b"data:"));

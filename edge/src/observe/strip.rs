@@ -100,6 +100,13 @@ impl Strip {
         self.held.extend_from_slice(bytes.get(from..).unwrap_or_default());
     }
 
+    /// What of these may go on.
+    pub fn of(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut passed = Vec::with_capacity(bytes.len());
+        self.feed(bytes, &mut passed);
+        passed
+    }
+
     /// What is still held back when the stream ends, however it does.
     pub fn end(self) -> Vec<u8> {
         self.held

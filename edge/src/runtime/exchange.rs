@@ -5,12 +5,14 @@ use super::glue::exchange as glue;
 use super::isolate::{self, Host};
 use super::reading::Reading;
 use super::{events, forward, now};
+use crate::answer::{Answer, Ending, Mode, Piece};
 use crate::balance::error_kind::{self, ErrorKind};
 use crate::balance::happened::Happened;
 use crate::balance::signs::Signs;
 use crate::capture::Capture;
 use crate::event::{Draft, Passed};
 use crate::leg::{self, Leg};
+use crate::observe::joined::Told;
 use crate::observe::opening::Opening;
 use crate::observe::request::Edit;
 use crate::observe::strip::Strip;
@@ -34,13 +36,6 @@ use uuid::Uuid;
 use wasm_bindgen::prelude::{Closure, JsValue};
 use worker::Context;
 
-/// How an answer is passed on, in JavaScript's numbers: unseen by Rust; piece by
-/// piece through Rust; natively, with a second branch of it for Rust; piece by
-/// piece, with something taken out.
-const UNREAD: u8 = 0;
-const PIECES: u8 = 1;
-const TEE: u8 = 2;
-const FILTER: u8 = 3;
 /// How an answer ended, in JavaScript's numbers: so long that no more was read.
 const LEFT: u8 = 4;
 const UNSEEN: u8 = 5;
@@ -50,6 +45,8 @@ const PIECE: usize = 64 * 1024;
 
 /// JavaScript's word for a stream that begins with an error.
 const FAULTY: &str = "faulty";
+
+const OK: u16 = 200;
 
 /// The content type of a stream.
 const EVENTS: &str = "text/event-stream";
@@ -75,10 +72,15 @@ pub(super) struct Exchange {
     /// The request asks in JSON: then the answer is read, if it is one.
     is_json: bool,
     stream_usage: StreamUsage,
-    observer: Option<Observer>,
+    /// Takes out of the answer what only we asked for.
     strip: Option<Strip>,
-    /// What Rust reads of the answer has been passed on already.
-    is_passed: bool,
+    answer: Answer,
+    /// Which attempt that is.
+    answering: Option<usize>,
+    /// It broke off so, and another is asked to go on with it.
+    broke: Option<End>,
+    /// That has happened before.
+    has_gone_on: bool,
     capture: Option<Capture>,
     body_limit: BodyLimit,
     judge: Option<Judge>,
@@ -127,9 +129,11 @@ impl Exchange {
             endpoint: plan.endpoint,
             is_json: plan.is_json,
             stream_usage: plan.stream_usage,
-            observer: None,
             strip: None,
-            is_passed: false,
+            answer: Answer::default(),
+            answering: None,
+            broke: None,
+            has_gone_on: false,
             capture: plan.redactor.map(|redactor| Capture::new(redactor, host.room.clone())),
             body_limit: plan.body_limit,
             judge: plan.judge,
@@ -204,6 +208,7 @@ impl Exchange {
             outcome,
             usage: None,
             usage_source: None,
+            text_bytes_out: None,
         })
     }
 
@@ -304,11 +309,13 @@ impl Exchange {
         let (happened, outcome) = self.happened(word, status, refusal);
         let attempt = self.attempt((status > 0).then_some(status), outcome);
         self.leg.as_mut()?.is_judged = true;
-        let next = self.ways.next(happened, Signs::read(headers, now), host.isolate.means(now))?;
-        if let Some(attempt) = attempt {
-            self.draft.attempt(attempt);
+        let next = self.ways.next(happened, Signs::read(headers, now), host.isolate.means(now));
+        // Where the client has its answer already, nobody tells of this attempt again.
+        if next.is_some() || self.broke.is_some() {
+            self.draft_attempt(attempt);
+            self.leg = None;
         }
-        Some(self.leg_to_text(next))
+        next.map(|next| self.leg_to_text(next))
     }
 
     fn happened(&self, word: &str, status: u16, refusal: Option<&[u8]>) -> (Happened, Outcome) {
@@ -321,73 +328,80 @@ impl Exchange {
             "broken" => (Happened::Reset, Outcome::Answered),
             FAULTY => {
                 let kind = self.opening.kind().unwrap_or(ErrorKind::Other);
-                (Happened::ErrorFirst { kind }, Outcome::Answered)
+                (Happened::Error { kind }, Outcome::Answered)
             }
             _ => (Happened::Answered { status, kind: refusal.map(error_kind::of) }, Outcome::Answered),
         }
     }
 
+    fn draft_attempt(&mut self, attempt: Option<Attempt>) -> Option<usize> {
+        attempt.map(|attempt| self.draft.attempt(attempt))
+    }
+
     /// How the answer is to be passed on.
-    fn answered(&mut self, status: u16, content_type: &str, signs: &str) -> u8 {
-        if let Some(attempt) = self.attempt(Some(status), Outcome::Answered) {
-            let signs =
-                if signs.is_empty() { Signs::default() } else { Signs::read(signs, attempt.ended_at) };
+    fn answered(&mut self, status: u16, content_type: &str, signs: &str) -> Mode {
+        let attempt = self.attempt(Some(status), Outcome::Answered);
+        if let Some(Attempt { ended_at, .. }) = attempt {
+            let signs = if signs.is_empty() { Signs::default() } else { Signs::read(signs, ended_at) };
             self.judged(Some(Happened::Answered { status, kind: None }), signs);
-            self.draft.answered(status, attempt.ended_at);
-            self.draft.attempt(attempt);
+            if self.broke.is_none() {
+                self.draft.answered(status, ended_at);
+            }
         }
+        let answering = self.draft_attempt(attempt);
+        let observer = || Observer::new(self.api, &self.endpoint, status, content_type);
+        if let Some(end) = self.broke {
+            self.leg = None;
+            return match (status == OK).then(|| self.answer.goes_on_with(observer(), end)).flatten() {
+                Some(told) => self.goes_on(told, answering),
+                None => Mode::Unread,
+            };
+        }
+        self.answering = answering;
         let is_captured = self.capture.as_mut().is_some_and(|capture| capture.answered(content_type));
         if !self.is_json || !is_read(content_type) {
             return match is_captured {
-                true if content_type.starts_with(EVENTS) => TEE,
-                true => PIECES,
-                false => UNREAD,
+                true if content_type.starts_with(EVENTS) => Mode::Tee,
+                true => Mode::Pieces,
+                false => Mode::Unread,
             };
         }
-        let observer = Observer::new(self.api, &self.endpoint, status, content_type);
-        let is_stream = observer.is_stream();
-        self.observer = Some(observer);
-        match self.strip {
-            Some(_) if is_stream => FILTER,
-            _ if is_stream => {
-                self.is_passed = true;
-                TEE
-            }
-            _ => {
-                self.strip = None;
-                PIECES
-            }
-        }
+        self.answer = Answer::new(observer(), self.strip.take(), self.ways.resumes());
+        self.answer.mode()
     }
 
-    /// A part of the answer's body. A stream that turns out to be malformed ends
-    /// there, or where it has passed on already, as soon as that is noticed.
+    fn goes_on(&mut self, told: Told, answering: Option<usize>) -> Mode {
+        self.broke = None;
+        if let Some(attempt) = mem::replace(&mut self.answering, answering) {
+            self.draft.attempt_told(attempt, told);
+        }
+        Mode::Join
+    }
+
+    /// A stream that another may go on with has ended so: whom to ask for that. None
+    /// where it is whole, or nobody may.
+    fn broke(&mut self, how: u8) -> Option<String> {
+        let host = isolate::current()?;
+        let end = end(how);
+        let happened = self.answer.broke(end)?;
+        let means = host.isolate.means(now());
+        if !self.answer.may_go_on() {
+            self.ways.ended(happened, Signs::default(), means);
+            return None;
+        }
+        let next = self.ways.go_on(happened, means)?;
+        self.broke = Some(end);
+        self.has_gone_on = true;
+        Some(self.leg_to_text(next))
+    }
+
+    /// A part of the answer's body.
     fn piece(&mut self, bytes: &[u8]) -> Piece {
-        let piece = self.read(bytes);
+        let piece = self.answer.read(bytes);
         if let Some(capture) = &mut self.capture {
             capture.response(piece.passed(bytes));
         }
         piece
-    }
-
-    fn read(&mut self, bytes: &[u8]) -> Piece {
-        let Some(observer) = &mut self.observer else { return Piece::AsItCame };
-        if self.is_passed {
-            observer.feed(bytes);
-            return if observer.is_malformed() { Piece::Last(None) } else { Piece::AsItCame };
-        }
-        let end = observer.feed_until_malformed(bytes);
-        let read = end.and_then(|end| bytes.get(..end)).unwrap_or(bytes);
-        let filtered = self.strip.as_mut().map(|strip| {
-            let mut passed = Vec::with_capacity(read.len());
-            strip.feed(read, &mut passed);
-            passed
-        });
-        match (end, filtered) {
-            (Some(_), filtered) => Piece::Last(Some(filtered.unwrap_or_else(|| read.to_vec()))),
-            (None, Some(passed)) => Piece::Changed(passed),
-            (None, None) => Piece::AsItCame,
-        }
     }
 
     /// What is to be done at the end of the answer's body.
@@ -408,25 +422,27 @@ impl Exchange {
         let (end, now) = (end(how), now());
         if matches!(end, End::Cut | End::Stalled)
             && self.ways.may_retry()
+            && self.answer.mode() != Mode::Join
             && let Some(host) = isolate::current()
         {
             // It had begun well, and others will want to know.
             self.ways.ended(Happened::Reset, Signs::default(), host.isolate.means(now));
         }
-        let observed = self.observer.map(|observer| match how {
-            UNSEEN => observer.end_unseen(),
-            _ => observer.end(end),
-        });
-        let ending = match &observed {
-            None => Ending::AsItCame,
-            Some(observed) if observed.must_abort => Ending::Abort,
-            Some(observed) => {
-                let mut rest = self.strip.map(Strip::end).unwrap_or_default();
-                rest.extend_from_slice(observed.error_frame.as_deref().unwrap_or_default().as_bytes());
-                passed.bytes_out += rest.len() as u64;
-                Ending::Close(rest)
-            }
-        };
+        if self.broke.is_some() {
+            // Who was to go on with it was still asked.
+            let outcome = if end == End::Overran { Outcome::TimedOut } else { Outcome::Abandoned };
+            let attempt = self.attempt(None, outcome);
+            self.draft_attempt(attempt);
+            self.judged(None, Signs::default());
+        }
+        let (ending, observed) = self.answer.end(end, how == UNSEEN);
+        if let Ending::Close(rest) = &ending {
+            passed.bytes_out += rest.len() as u64;
+        }
+        if let (true, Some(answering)) = (self.has_gone_on, self.answering) {
+            let text_bytes = observed.as_ref().and_then(|observed| observed.text_bytes);
+            self.draft.answered_by(answering, text_bytes);
+        }
         if let Some(capture) = &mut self.capture {
             if how == UNSEEN {
                 capture.response_is_cut();
@@ -481,24 +497,6 @@ fn is_read(content_type: &str) -> bool {
     content_type.is_empty() || content_type.starts_with("text/") || content_type.contains("json")
 }
 
-/// What passes of a part of an answer's body.
-enum Piece {
-    AsItCame,
-    Changed(Vec<u8>),
-    /// This, or what came, and then the answer is to end.
-    Last(Option<Vec<u8>>),
-}
-
-impl Piece {
-    /// Of what came.
-    fn passed<'a>(&'a self, came: &'a [u8]) -> &'a [u8] {
-        match self {
-            Self::AsItCame | Self::Last(None) => came,
-            Self::Changed(passed) | Self::Last(Some(passed)) => passed,
-        }
-    }
-}
-
 impl From<Piece> for JsValue {
     fn from(piece: Piece) -> Self {
         match piece {
@@ -507,16 +505,6 @@ impl From<Piece> for JsValue {
             Piece::Last(passed) => Array::from_iter(passed.map(|passed| bytes(&passed))).into(),
         }
     }
-}
-
-/// What is to be done at the end of an answer's body.
-enum Ending {
-    /// Close it if the upstream did, else abort.
-    AsItCame,
-    /// Send this, and close it.
-    Close(Vec<u8>),
-    /// It must not look whole.
-    Abort,
 }
 
 impl From<Ending> for JsValue {
@@ -593,9 +581,13 @@ pub(super) fn install() {
     });
     let answered = Closure::<dyn Fn(u32, u16, String, String) -> u8>::new(
         |number, status, content_type: String, signs: String| {
-            with(number, |exchange| exchange.answered(status, &content_type, &signs)).unwrap_or(UNREAD)
+            with(number, |exchange| exchange.answered(status, &content_type, &signs)).unwrap_or(Mode::Unread)
+                as u8
         },
     );
+    let broke = Closure::<dyn Fn(u32, u8) -> Option<String>>::new(|number, how| {
+        with(number, |exchange| exchange.broke(how)).flatten()
+    });
     let piece = Closure::<dyn Fn(u32, Vec<u8>) -> JsValue>::new(|number, piece: Vec<u8>| {
         with(number, |exchange| exchange.piece(&piece)).map_or(JsValue::UNDEFINED, JsValue::from)
     });
@@ -615,6 +607,7 @@ pub(super) fn install() {
         failed.as_ref(),
         opening.as_ref(),
         answered.as_ref(),
+        broke.as_ref(),
         piece.as_ref(),
         ended.as_ref(),
         unanswered.as_ref(),
@@ -624,6 +617,7 @@ pub(super) fn install() {
     failed.forget();
     opening.forget();
     answered.forget();
+    broke.forget();
     piece.forget();
     ended.forget();
     unanswered.forget();

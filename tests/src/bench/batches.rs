@@ -65,6 +65,7 @@ impl Isolate {
                 outcome: Outcome::Answered,
                 usage: None,
                 usage_source: None,
+                text_bytes_out: None,
             }],
             bytes_in: 1_200,
             bytes_out: 24_096,

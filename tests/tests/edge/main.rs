@@ -31,6 +31,7 @@ mod raw_answers;
 mod refusals;
 mod request_headers;
 mod response_headers;
+mod resume;
 mod rotation;
 mod route_faults;
 mod routing;

@@ -64,17 +64,17 @@ fn routed(edge: &EdgeStack, routes: &[Value]) -> Manifest {
     manifest
 }
 
-async fn with_routes(routes: &[Value]) -> EdgeStack {
+pub(crate) async fn with_routes(routes: &[Value]) -> EdgeStack {
     let edge = EdgeStack::empty(60_000).await;
     edge.publish(&routed(&edge, routes));
     edge
 }
 
-fn target(provider: &str, model: &str) -> Value {
+pub(crate) fn target(provider: &str, model: &str) -> Value {
     json!({"provider": provider, "model": model})
 }
 
-fn first_and_second(model: &str, targets: &[Value]) -> Value {
+pub(crate) fn first_and_second(model: &str, targets: &[Value]) -> Value {
     let mut targets = targets.to_vec();
     for (at, target) in targets.iter_mut().enumerate() {
         target["priority"] = json!(at);
@@ -82,21 +82,21 @@ fn first_and_second(model: &str, targets: &[Value]) -> Value {
     json!({"name": model, "match": [model], "targets": targets, "retry": {"attempts": 4, "budget_ms": 10_000}})
 }
 
-struct Told {
-    reply: Reply,
-    event: Event,
+pub(crate) struct Told {
+    pub(crate) reply: Reply,
+    pub(crate) event: Event,
     /// What reached the upstream.
-    seen: Vec<Value>,
+    pub(crate) seen: Vec<Value>,
 }
 
-async fn ask(edge: &EdgeStack, model: &str, is_streamed: bool) -> Told {
+pub(crate) async fn ask(edge: &EdgeStack, model: &str, is_streamed: bool) -> Told {
     let trace = trace();
     let reply = send(edge.chat(model, is_streamed).header(TRACE, &trace)).await;
     let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
     Told { reply, event, seen: edge.upstream.seen(&trace).await }
 }
 
-fn attempts(event: &Event) -> Vec<(Option<u16>, Outcome)> {
+pub(crate) fn attempts(event: &Event) -> Vec<(Option<u16>, Outcome)> {
     event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect()
 }
 

@@ -86,7 +86,7 @@ fn another_is_asked_at_once_after_what_may_be_tried_again() {
         Happened::Unreachable,
         Happened::Reset,
         Happened::Silent,
-        Happened::ErrorFirst { kind: ErrorKind::Other },
+        Happened::Error { kind: ErrorKind::Other },
         BAD_KEY,
         answered(402),
         answered(403),
@@ -151,7 +151,7 @@ fn a_silent_target_is_not_asked_again_with_any_key() {
 fn what_is_too_long_goes_to_larger_targets_only() {
     let all = vec![candidate(0, 0), candidate(1, 1), larger(candidate(2, 2)), larger(candidate(2, 3))];
     assert_eq!(request(all.clone(), TEN).way(&[TOO_LONG, LIMITED, TOO_LONG]), [0, 2, 3]);
-    let first = Happened::ErrorFirst { kind: ErrorKind::ContextLength };
+    let first = Happened::Error { kind: ErrorKind::ContextLength };
     assert_eq!(request(all.clone(), TEN).way(&[first, TOO_LONG]), [0, 2]);
     assert_eq!(request(vec![candidate(0, 0), candidate(1, 1)], TEN).way(&[TOO_LONG]), [0]);
     assert_eq!(request(vec![larger(candidate(0, 0)), candidate(1, 1)], TEN).way(&[TOO_LONG]), [0]);
@@ -268,7 +268,7 @@ fn any_happened() -> impl proptest::strategy::Strategy<Value = Happened> {
         Just(Happened::Unreachable),
         Just(Happened::Reset),
         Just(Happened::Silent),
-        kind.clone().prop_map(|kind| Happened::ErrorFirst { kind }),
+        kind.clone().prop_map(|kind| Happened::Error { kind }),
         (prop::sample::select(vec![401, 403, 408, 429, 500, 503]), proptest::option::of(kind))
             .prop_map(|(status, kind)| Happened::Answered { status, kind }),
     ]

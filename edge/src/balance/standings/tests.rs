@@ -93,7 +93,7 @@ fn only_failures_open_the_breaker() {
     for status in [429, 400, 404, 408, 409].repeat(2) {
         ended(&mut standings, answered(status), retry_after(0), NOW);
     }
-    let long = Happened::ErrorFirst { kind: ErrorKind::ContextLength };
+    let long = Happened::Error { kind: ErrorKind::ContextLength };
     ended(&mut standings, long, Signs::default(), NOW);
     assert_eq!(health(&standings, NOW), Health::Well);
 }

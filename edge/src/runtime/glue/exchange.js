@@ -54,17 +54,18 @@ const LEFT = 4;
 const UNSEEN = 5;
 
 // How an answer is passed on, in Rust's numbers: unseen by Rust; natively, with a
-// second branch of it for Rust; piece by piece, with something taken out. The
-// rest goes piece by piece through Rust.
+// second branch of it for Rust; piece by piece, with something taken out; piece by
+// piece, and another may go on with it. The rest goes piece by piece through Rust.
 const UNREAD = 0;
 const TEE = 2;
 const FILTER = 3;
+const JOIN = 4;
 
 // Functions of Rust's.
 let rust;
 
-export function install(asked, failed, opening, answered, piece, ended, unanswered) {
-  rust = { asked, failed, opening, answered, piece, ended, unanswered };
+export function install(asked, failed, opening, answered, broke, piece, ended, unanswered) {
+  rust = { asked, failed, opening, answered, broke, piece, ended, unanswered };
 }
 
 // Method, URL, then the name and value of each header, a line each.
@@ -95,7 +96,7 @@ export function forward(context, request, exchange, ...rest) {
 async function carry(context, request, exchange, api, leg, answerHeaders, length, maxBody, isBodyRead) {
   const x = new Exchange(context, exchange, request, leg);
   try {
-    const upstream = await x.answerTo(request, length, maxBody, isBodyRead);
+    const upstream = await x.answerTo(length, maxBody, isBodyRead);
     return await x.passOn(upstream, (body) => {
       const response = new Response(BODILESS.includes(upstream.status) ? null : body, upstream);
       const nominated = response.headers.get("connection");
@@ -123,6 +124,7 @@ class Exchange {
   constructor(context, id, request, leg) {
     this.context = context;
     this.id = id;
+    this.request = request;
     this.leg = leg === "" ? undefined : legOf(leg);
     // What was read of the request's body.
     this.body = undefined;
@@ -148,6 +150,8 @@ class Exchange {
     this.isAnswered = false;
     // Rust wants no more of the answer: it ends in an error.
     this.isRefused = false;
+    // What is asked now is to go on with what the client has.
+    this.isJoining = false;
     // Of the whole, of the upstream's silence, and of the timer.
     this.total = Date.now() + (this.leg?.totalMs ?? BODY_MS);
     this.begun = Date.now();
@@ -162,8 +166,9 @@ class Exchange {
     }
   }
 
-  // The answer of the first provider that is of help, or of the last.
-  async answerTo(request, length, maxBody, isBodyRead) {
+  // The answer to the request, whose body may have to be read first.
+  async answerTo(length, maxBody, isBodyRead) {
+    const { request } = this;
     this.bytesIn = Math.max(length, 0);
     const isSmall = length >= 0 && length <= SMALL_BODY;
     // Once, for all that is awaited: it looks then whether there is more to wait for.
@@ -172,12 +177,17 @@ class Exchange {
     if (isBodyRead || (this.id !== 0 && isSmall && request.body !== null)) {
       await this.readBody(request, isBodyRead, length, maxBody);
     }
+    return this.firstHelpful(isSmall, length, maxBody);
+  }
+
+  // The answer of the first provider that is of help, or of the last.
+  async firstHelpful(isSmall, length, maxBody) {
     for (;;) {
       let upstream;
       try {
         this.word = undefined;
         this.refusal = undefined;
-        upstream = await this.ask(request, isSmall, length, maxBody);
+        upstream = await this.ask(isSmall, length, maxBody);
         upstream = await this.helpful(upstream);
       } catch (error) {
         if (this.how !== undefined) throw error;
@@ -199,7 +209,8 @@ class Exchange {
     }
   }
 
-  async ask(request, isSmall, length, maxBody) {
+  async ask(isSmall, length, maxBody) {
+    const { request } = this;
     const { url, withheld, headers, firstByteMs, edits, mayRetry } = this.leg;
     const options = { redirect: "manual" };
     // Where the body has been read, a request of its own would only be one more to make.
@@ -213,8 +224,10 @@ class Exchange {
     remove(outgoing.headers, withheld);
     set(outgoing.headers, headers);
     const { upload } = this;
+    // Each is ended alone.
+    if (this.isJoining) this.abort = new AbortController();
     // Of an answer to a request with a signal each read costs more.
-    if (upload !== undefined) options.signal = this.abort.signal;
+    if (upload !== undefined || this.isJoining) options.signal = this.abort.signal;
     const answered = fetch(this.body === undefined ? outgoing : url, options);
     // What a client takes to send a large body is not the upstream's silence.
     if (upload === undefined) this.expect(firstByteMs);
@@ -235,6 +248,7 @@ class Exchange {
     return new Promise((resolve, reject) => {
       this.giveUp = () => {
         this.word = "timeout";
+        if (this.isJoining) this.abort.abort();
         reject(new Error(this.word));
         // It ends with its request, or when it comes.
         coming.then((late) => late?.body?.cancel?.()).catch(() => {});
@@ -364,7 +378,7 @@ class Exchange {
     // What is read here is decoded, and encoded again for the client.
     const length = declared === null || headers.has("content-encoding") ? -1 : Number(declared);
     if (mode === TEE) return this.byTee(body, respond);
-    this.isLengthKept = length >= 0 && mode !== FILTER;
+    this.isLengthKept = length >= 0 && mode !== FILTER && mode !== JOIN;
     this.reader = body.getReader({ mode: "byob" });
     let first;
     if (this.held.length > 0) {
@@ -390,31 +404,60 @@ class Exchange {
     return response;
   }
 
-  // Each piece is passed on before the next is read: what the client does not
-  // read stays with the upstream.
   async byPieces(writable, mode, first) {
-    const { reader } = this;
     const writer = writable.getWriter();
-    let how = CLEAN;
+    let how = await this.passPieces(writer, mode, first);
+    while (mode === JOIN && (await this.another(how))) how = await this.passPieces(writer, mode);
+    writer.releaseLock();
+    await this.finish(writable, how);
+  }
+
+  // Each piece is passed on before the next is read: what the client does not
+  // read stays with the upstream. How that ended.
+  async passPieces(writer, mode, first) {
+    const { reader } = this;
     try {
       for (let buffer, next = first; ; next = undefined) {
         if (next === undefined && this.held.length > 0) next = { value: this.held.shift(), done: false };
         if (next === undefined) {
           this.expect(this.leg.idleMs);
-          next = await reader.read(buffer ?? new Uint8Array(PIECE));
+          const reading = reader.read(buffer ?? new Uint8Array(PIECE));
+          next = await (mode === JOIN ? this.unlessSilent(reading) : reading);
           this.silence = Infinity;
         }
-        if (next.done) break;
+        if (next.done) return CLEAN;
         const written = writer.write(this.take(next.value, mode)).then(() => true, () => this.stop(LEFT));
         if (!(await Promise.race([written, this.stopped])) || this.isRefused) throw new Error("stopped");
         buffer = new Uint8Array(next.value.buffer);
       }
     } catch {
-      how = CUT;
       reader.cancel().catch(() => {});
+      return this.word === "timeout" ? STALLED : CUT;
     }
-    writer.releaseLock();
-    await this.finish(writable, how);
+  }
+
+  // Whether there is a stream that may go on with the one that ended so.
+  async another(how) {
+    const other = this.how === undefined ? rust.broke(this.id, how) : undefined;
+    if (other === undefined) return false;
+    this.leg = legOf(other);
+    this.held = [];
+    this.isRefused = false;
+    this.isAnswered = false;
+    this.isJoining = true;
+    try {
+      if (this.leg.waitMs > 0) await this.unlessStopped(sleep(this.leg.waitMs));
+      const upstream = await this.firstHelpful(true);
+      const type = upstream.headers.get("content-type") ?? "";
+      if (rust.answered(this.id, upstream.status, type, signs(upstream)) === JOIN) {
+        this.reader = upstream.body.getReader({ mode: "byob" });
+        return true;
+      }
+      upstream.body?.cancel().catch(() => {});
+    } catch {
+      // Rust has heard of it.
+    }
+    return false;
   }
 
   // The client's branch flows natively, through a stream that can be added to.

@@ -16,6 +16,7 @@ extern "C" {
         failed: &JsValue,
         opening: &JsValue,
         answered: &JsValue,
+        broke: &JsValue,
         piece: &JsValue,
         ended: &JsValue,
         unanswered: &JsValue,
