@@ -3,6 +3,7 @@
 mod client;
 mod dead_letters;
 mod events;
+mod input;
 mod keygen;
 mod keys;
 mod migrate;
