@@ -17,7 +17,7 @@ const QUESTIONS: usize = 600;
 const MOST_QUESTIONS: usize = 10 * QUESTIONS;
 
 /// Everything that must have been compared: the codes of refusals, and how others passed.
-const KINDS: [&str; 17] = [
+const KINDS: [&str; 18] = [
     "invalid_path",
     "unknown_provider",
     "endpoint_not_allowed",
@@ -35,6 +35,7 @@ const KINDS: [&str; 17] = [
     "as named",
     "by a route",
     "by a route, a target left out",
+    "refused by the provider that is named, for want of a route",
 ];
 
 #[tokio::test]
@@ -60,7 +61,7 @@ async fn the_check_says_what_the_edge_does() {
                 reply.text()
             );
         }
-        for kind in kinds(&said) {
+        for kind in kinds(&said, &question) {
             *tally.entry(kind).or_default() += 1;
         }
     }
@@ -103,7 +104,7 @@ fn answered_model(reply: &Reply) -> Option<String> {
     model.map(str::to_owned)
 }
 
-fn kinds(said: &Value) -> Vec<&'static str> {
+fn kinds(said: &Value, question: &Question) -> Vec<&'static str> {
     let code = said["code"].as_str();
     let mut kinds: Vec<&str> = KINDS.into_iter().filter(|kind| Some(*kind) == code).collect();
     let targets = said["targets"].as_array().unwrap();
@@ -113,6 +114,11 @@ fn kinds(said: &Value) -> Vec<&'static str> {
         (true, true) => kinds.push("by a route"),
         (true, false) => kinds.push("no target may be asked"),
         (false, true) => kinds.push("as named"),
+        (false, false)
+            if question.may_have_route() && said["policy"] == "provider" && said["param"] == "model" =>
+        {
+            kinds.push("refused by the provider that is named, for want of a route");
+        }
         (false, false) => {}
     }
     kinds

@@ -1,6 +1,6 @@
 //! A random request, for the check and for the edge.
 
-use super::setting::{PROVIDERS, Token};
+use super::setting::{NAMED, Token};
 use latchkey_tests::edge::call::client;
 use latchkey_tests::soak::dice::Dice;
 use latchkey_tests::workerd::Workerd;
@@ -59,6 +59,16 @@ impl Question {
         Self { token, method, path, headers, address, country, body }
     }
 
+    /// Its body tells whether there is a route for it.
+    pub(crate) fn may_have_route(&self) -> bool {
+        let is_json = match &self.body {
+            Body::Json(_) => true,
+            Body::Text(_) => self.headers.contains(&("content-type", JSON)),
+            Body::None => false,
+        };
+        is_json && self.method == "POST" && self.token.has_routes && !self.path.contains("/models/")
+    }
+
     pub(crate) fn to_check(&self) -> Value {
         let headers: serde_json::Map<_, _> =
             self.headers.iter().map(|(name, value)| ((*name).to_owned(), json!(value))).collect();
@@ -96,13 +106,23 @@ fn usually(dice: &mut Dice, percent: usize, usual: &[&'static str], others: &[&'
 }
 
 fn model(dice: &mut Dice) -> &'static str {
-    let models =
-        ["fast", "gpt-4o", "gpt-4-mini", "small-1", "o1", "o9", "gemini-2.5-flash", "gemini-2.5-pro"];
+    let models = [
+        "fast",
+        "gpt-4o",
+        "gpt-4-mini",
+        "small-1",
+        "o1",
+        "o7",
+        "o8",
+        "o9",
+        "gemini-2.5-flash",
+        "gemini-2.5-pro",
+    ];
     dice.pick(models.into_iter()).unwrap()
 }
 
 fn path(dice: &mut Dice, model: &str) -> String {
-    let named = dice.pick(PROVIDERS.into_iter()).unwrap();
+    let named = dice.pick(NAMED.into_iter()).unwrap();
     if named.starts_with("gem") && dice.percent(80) {
         return format!("/{named}/v1beta/models/{model}:generateContent");
     }

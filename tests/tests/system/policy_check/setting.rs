@@ -10,12 +10,22 @@ use serde_json::{Value, json};
 const PROJECTS: usize = 8;
 const TOKENS: usize = 4;
 
-pub(crate) const PROVIDERS: [&str; 7] = ["wide", "narrow", "strict", "guarded", "small", "gem", "gem-strict"];
+/// Those that requests name.
+pub(crate) const NAMED: [&str; 7] = ["wide", "narrow", "strict", "guarded", "small", "gem", "gem-strict"];
+/// Beside them one that only routes lead to.
+const CLOSED: &str = "closed";
 
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
     pub(crate) id: String,
     pub(crate) text: String,
+    /// Its project has.
+    pub(crate) has_routes: bool,
+}
+
+struct Project {
+    id: String,
+    has_routes: bool,
 }
 
 pub(crate) struct Setting {
@@ -24,7 +34,7 @@ pub(crate) struct Setting {
 
 impl Setting {
     pub(crate) async fn make(stack: &Stack, dice: &mut Dice) -> Self {
-        for name in PROVIDERS {
+        for name in NAMED.into_iter().chain([CLOSED]) {
             let path = format!("/manage/providers/{name}");
             stack.control_plane.must(Method::PUT, &path, Some(provider(name, &stack.upstream))).await;
         }
@@ -43,31 +53,32 @@ impl Setting {
     }
 }
 
-async fn make_project(stack: &Stack, number: usize, dice: &mut Dice) -> String {
-    let default_provider = dice.pick(PROVIDERS.into_iter()).unwrap();
+async fn make_project(stack: &Stack, number: usize, dice: &mut Dice) -> Project {
+    let default_provider = dice.pick(NAMED.into_iter()).unwrap();
     let name = format!("project {number}");
     let new = json!({ "name": name, "default_provider": default_provider,
         "policy": policy(dice.below(1000)) });
     let project = stack.control_plane.post("/manage/projects", new).await;
     let path = format!("/manage/projects/{}", project["id"].as_str().unwrap());
-    for provider in PROVIDERS {
+    for provider in NAMED.into_iter().chain([CLOSED]) {
         let credential = json!({ "provider": provider, "label": "a", "api_key": UPSTREAM_KEY });
         stack.control_plane.post(&format!("{path}/credentials"), credential).await;
     }
-    let has_routes = dice.percent(80);
-    for route in routes() {
-        if has_routes && dice.percent(70) {
+    let has_routes = number % 4 != 0;
+    for route in routes().into_iter().filter(|_| has_routes) {
+        // One that takes all leaves nothing to whom a request names.
+        if dice.percent(70) && (route["name"] != "all" || number % 2 == 0) {
             stack.control_plane.post(&format!("{path}/routes"), route).await;
         }
     }
-    project["id"].as_str().unwrap().to_owned()
+    Project { id: project["id"].as_str().unwrap().to_owned(), has_routes }
 }
 
-async fn make_token(stack: &Stack, project: &str, policy: Value) -> Token {
-    let new = json!({ "project_id": project, "name": "t", "policy": policy });
+async fn make_token(stack: &Stack, project: &Project, policy: Value) -> Token {
+    let new = json!({ "project_id": project.id, "name": "t", "policy": policy });
     let made = stack.control_plane.post("/manage/tokens", new).await;
     let [id, text] = ["id", "token"].map(|field| made[field].as_str().unwrap().to_owned());
-    Token { id, text }
+    Token { id, text, has_routes: project.has_routes }
 }
 
 fn provider(name: &str, upstream: &str) -> Value {
@@ -79,6 +90,7 @@ fn provider(name: &str, upstream: &str) -> Value {
     let model = |allow: &[&str]| json!({ "endpoints": ["/**"], "path": "model", "allow": allow });
     let (endpoints, policy) = match name {
         "narrow" => (json!([chat, models]), json!({})),
+        CLOSED => (json!([models]), json!({})),
         "strict" => (
             all,
             json!({ "parameters": [
@@ -128,7 +140,7 @@ fn policy(number: usize) -> Value {
     policies[number % policies.len()].clone()
 }
 
-fn routes() -> [Value; 6] {
+fn routes() -> [Value; 7] {
     let to = |provider: &str, model: &str| json!({ "provider": provider, "model": model });
     let as_asked = |provider: &str| json!({ "provider": provider });
     let route = |name: &str, pattern: &str, strategy: &str, targets: Value| json!({ "name": name, "match": [pattern], "strategy": strategy, "targets": targets });
@@ -141,7 +153,9 @@ fn routes() -> [Value; 6] {
         ),
         route("gpt", "gpt-4*", "weighted", json!([as_asked("wide"), as_asked("strict"), to("strict", "o3")])),
         route("small", "small*", "round_robin", json!([to("small", "gpt-4\"o"), to("guarded", "o1")])),
-        route("none", "o1", "priority", json!([as_asked("strict"), to("small", "o3"), to("strict", "o3")])),
+        // Who is asked for these is refused in two ways.
+        route("o1", "o1", "priority", json!([as_asked("strict"), to("strict", "o3"), as_asked("closed")])),
+        route("o9", "o9", "weighted", json!([as_asked("closed"), to("small", "o1"), to("strict", "o3")])),
         route(
             "gemini",
             "gemini-*",
