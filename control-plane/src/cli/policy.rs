@@ -68,8 +68,8 @@ const TARGETS: [Column; 5] = [
 ];
 
 fn may_be_asked(target: &Value) -> String {
-    match target["allowed"] == true {
-        true => "yes".to_owned(),
-        false => format!("{} {}", text(target, "status"), text(target, "code")),
+    if target["allowed"] == true {
+        return "yes".to_owned();
     }
+    format!("{} {}", text(target, "status"), text(target, "code"))
 }

@@ -88,7 +88,7 @@ impl Domain {
         };
         let route = match question.route() {
             Ok(Some(route)) => route,
-            Ok(None) => return Ok(question.as_named()),
+            Ok(None) => return Ok(question.into_named()),
             Err(refusal) => return Ok(refusal.into()),
         };
         let mut targets = Vec::with_capacity(route.targets.len());
@@ -219,7 +219,7 @@ impl<'a> Question<'a> {
     }
 
     /// It goes to the provider that it names, as it is.
-    fn as_named(self) -> Verdict {
+    fn into_named(self) -> Verdict {
         let (provider, path) = (self.provider.name.clone(), self.endpoint.to_owned());
         let target = Target { provider, model: self.asked.model, path, refusal: None };
         Verdict { targets: vec![target], ..Verdict::default() }
