@@ -172,10 +172,10 @@ fn model(pattern: &Value) -> String {
 }
 
 fn target(target: &Value) -> String {
-    match target["model"].is_null() {
-        true => text(target, "provider"),
-        false => format!("{} as {}", text(target, "provider"), text(target, "model")),
+    if target["model"].is_null() {
+        return text(target, "provider");
     }
+    format!("{} as {}", text(target, "provider"), text(target, "model"))
 }
 
 /// `-` where there is no list.
