@@ -64,10 +64,10 @@ async fn make_project(stack: &Stack, number: usize, dice: &mut Dice) -> Project 
         let credential = json!({ "provider": provider, "label": "a", "api_key": UPSTREAM_KEY });
         stack.control_plane.post(&format!("{path}/credentials"), credential).await;
     }
-    let has_routes = number % 4 != 0;
+    let has_routes = !number.is_multiple_of(4);
     for route in routes().into_iter().filter(|_| has_routes) {
         // One that takes all leaves nothing to whom a request names.
-        if dice.percent(70) && (route["name"] != "all" || number % 2 == 0) {
+        if dice.percent(70) && (route["name"] != "all" || number.is_multiple_of(2)) {
             stack.control_plane.post(&format!("{path}/routes"), route).await;
         }
     }
