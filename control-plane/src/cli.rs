@@ -3,10 +3,12 @@
 mod client;
 mod dead_letters;
 mod events;
+mod input;
 mod keygen;
 mod keys;
 mod migrate;
 mod policy;
+mod routes;
 mod serve;
 mod sinks;
 mod snapshot;
@@ -42,6 +44,9 @@ enum Command {
     /// Say what policies let pass
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Say where a project's requests go by their models, and change it
+    #[command(subcommand)]
+    Routes(routes::Command),
     /// Say what was used, added up
     Usage(usage::Usage),
     /// Show events: one for each request
@@ -99,6 +104,7 @@ impl Command {
             Self::Keys(command) => keys::run(&command),
             Self::Token(command) => token::run(&command),
             Self::Policy(command) => policy::run(&command),
+            Self::Routes(command) => routes::run(&command),
             Self::Usage(usage) => usage::run(&usage),
             Self::Events(events) => events::run(&events),
             Self::Sinks(command) => sinks::run(&command),

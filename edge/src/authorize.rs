@@ -3,7 +3,7 @@
 use crate::authenticate::Caller;
 use crate::event::Trace;
 use crate::head::Head;
-use crate::policies::{Policies, Whose};
+use crate::policies::Policies;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::{Halt, Snapshot};
 use crate::target::Target;
@@ -68,7 +68,7 @@ pub fn authorize<'a>(
     trace.provider(name);
     providers.providers[provider].check_endpoint(head.method, target.path).map_err(Refusal::from)?;
     let policies = Policies::new(providers, provider, caller.project().clone(), caller.profile());
-    let is_judged = policies.check_head(Whose::All, head, target.path).map_err(Refusal::from)?;
+    let is_judged = policies.check_head(head, target.path).map_err(Refusal::from)?;
     Ok(Permit { caller, target, policies, is_judged })
 }
 

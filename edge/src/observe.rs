@@ -9,18 +9,20 @@ mod fields;
 mod frame;
 pub mod joined;
 mod joint;
-mod json;
 pub mod opening;
 mod repeat;
-pub mod request;
 mod sse;
 pub mod strip;
+
+/// Requests are read in the same way as answers.
+pub use shared::asked as request;
 
 use crate::refusal::{Code, Refusal};
 use body::{Body, Mark};
 use dialect::Dialect;
 use joint::Joint;
 use shared::event::{Completion, Usage, UsageSource};
+use shared::json;
 use shared::provider::Api;
 
 /// Reads an answer as it passes, in pieces of any size, in bounded memory.

@@ -4,7 +4,7 @@ use crate::head::Head;
 use crate::refusal::{Code, Refusal};
 use crate::snapshot::project::LiveProject;
 use shared::policy::parameters::Body;
-use shared::policy::{self, Carried, Denial, Facts, Owner, Parameters, Policy};
+use shared::policy::{self, Carried, Denial, Facts, Owner, Policy};
 use shared::provider::Provider;
 use shared::snapshot::config::Providers;
 use std::fmt;
@@ -84,24 +84,17 @@ impl Policies {
     }
 
     /// Those that can be read: once the head was judged, that is all.
-    fn readable(&self, whose: Whose) -> impl Iterator<Item = (Owner, &Policy)> {
-        self.carried(whose).filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)))
+    fn readable(&self) -> impl Iterator<Item = (Owner, &Policy)> {
+        self.carried(Whose::All).filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)))
     }
 
     /// Judges what is known without the body. Whether a rule must read it then.
-    pub fn check_head(&self, whose: Whose, head: &Head<'_>, endpoint: &str) -> Result<bool, Denial> {
-        if self.carried(whose).next().is_none() {
+    pub fn check_head(&self, head: &Head<'_>, endpoint: &str) -> Result<bool, Denial> {
+        if self.carried(Whose::All).next().is_none() {
             return Ok(false);
         }
-        let facts = Facts {
-            method: head.method,
-            endpoint,
-            header: &|name| head.header(name),
-            client: head.header("cf-connecting-ip").and_then(|address| address.trim().parse().ok()),
-            country: head.header("cf-ipcountry"),
-            body_length: head.content_length(),
-        };
-        Ok(policy::check_head(self.carried(whose), &facts)?.is_some())
+        let header = |name: &str| head.header(name);
+        Ok(policy::check_head(self.carried(Whose::All), &facts(head, endpoint, &header))?.is_some())
     }
 
     /// Judges what the body holds.
@@ -112,19 +105,13 @@ impl Policies {
         content_type: Option<&str>,
         body: Body<'_, R>,
     ) -> Result<(), Denial> {
-        let mut parameters = self.parameters(whose, endpoint);
-        parameters.check_path(endpoint)?;
-        parameters.check(content_type, body)
-    }
-
-    fn parameters(&self, whose: Whose, endpoint: &str) -> Parameters<'_> {
-        Parameters::of(self.readable(whose), endpoint)
+        policy::check_body(self.carried(whose), endpoint, content_type, body)
     }
 
     pub fn body_limit(&self, is_judged: bool) -> BodyLimit {
         let own = if is_judged { MAX_JUDGED_BYTES } else { MAX_BODY_BYTES };
         let least = self
-            .readable(Whose::All)
+            .readable()
             .filter_map(|(owner, policy)| policy.max_body_bytes.map(|max| (max, owner, policy)))
             .min_by_key(|(max, _, _)| *max);
         match least {
@@ -138,16 +125,32 @@ impl Policies {
     /// Whether pages may call, from origins that somebody listed; the request's
     /// own has passed.
     pub fn names_origins(&self) -> bool {
-        self.readable(Whose::All).any(|(_, policy)| policy.origins.is_some())
+        self.readable().any(|(_, policy)| policy.origins.is_some())
     }
 
     /// Whether a header of the client's goes upstream.
     pub fn forwards(&self, name: &str) -> bool {
-        self.readable(Whose::All).all(|(_, policy)| policy.forwards(name))
+        self.readable().all(|(_, policy)| policy.forwards(name))
     }
 
     pub fn limits_headers(&self) -> bool {
-        self.readable(Whose::All).any(|(_, policy)| policy.forwarded_headers.is_some())
+        self.readable().any(|(_, policy)| policy.forwarded_headers.is_some())
+    }
+}
+
+/// What is judged of a request before its body; `header` looks one up in `head`.
+pub fn facts<'f>(
+    head: &Head<'f>,
+    endpoint: &'f str,
+    header: &'f dyn Fn(&str) -> Option<&'f str>,
+) -> Facts<'f> {
+    Facts {
+        method: head.method,
+        endpoint,
+        header,
+        client: head.header("cf-connecting-ip").and_then(|address| address.trim().parse().ok()),
+        country: head.header("cf-ipcountry"),
+        body_length: head.content_length(),
     }
 }
 

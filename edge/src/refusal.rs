@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use shared::policy::{self, Denial};
 use shared::provider::Api;
+use shared::route::Unroutable;
 use std::borrow::Cow;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +43,18 @@ impl From<Denial> for Refusal {
     fn from(denial: Denial) -> Self {
         let Denial { code, owner: _, rule: _, message, allow, param } = denial;
         Self { code: Code::Denied(code), message: message.into(), allow, param }
+    }
+}
+
+impl From<Unroutable> for Refusal {
+    fn from(unroutable: Unroutable) -> Self {
+        let code = match unroutable {
+            Unroutable::Denied(denial) => return denial.into(),
+            Unroutable::EncodedBody => Code::Denied(policy::Code::EncodedBody),
+            Unroutable::Unreadable => Code::SnapshotUnavailable,
+            Unroutable::AnotherApi | Unroutable::NoTarget => Code::UpstreamUnavailable,
+        };
+        Self::new(code, unroutable.to_string())
     }
 }
 

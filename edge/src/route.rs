@@ -6,18 +6,17 @@ use crate::cors;
 use crate::head::Head;
 use crate::leg::Leg;
 use crate::policies::{BodyLimit, Policies};
-use crate::refusal::{Code, Refusal};
+use crate::refusal::Refusal;
 use crate::ways::{Means, Ways};
+use shared::asked::is_json;
 use shared::header;
-use shared::policy;
 use shared::provider::{Api, Provider, Timeouts};
 use shared::redaction::Redactor;
+use shared::route::check_encoding;
 use shared::snapshot::config::StreamUsage;
 use std::borrow::Cow;
 use std::rc::Rc;
 use zeroize::Zeroizing;
-
-const JSON: &str = "application/json";
 
 /// Longest request body that is read for its event, before it goes upstream.
 const MAX_BODY_READ: u64 = 4 * 1024 * 1024;
@@ -79,14 +78,13 @@ impl Plan {
 pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64) -> Result<Plan, Refusal> {
     let (policies, target) = (permit.policies(), permit.target());
     let (provider, project) = (policies.provider(), policies.project());
-    let is_json = is_json(head);
+    let is_json = is_json(head.method, head.header("content-type"));
     let redactor = project.redactor();
     let is_read = is_json || redactor.is_some();
     let mut ways = Ways::new(policies.clone(), head, target, is_read, chance, means.now);
     let is_routed = is_json && !project.routes.is_empty();
-    if is_routed && head.header("content-encoding").is_some_and(|coding| coding != "identity") {
-        let message = "The body is compressed, and a route must read it: send it as it is.";
-        return Err(Refusal::new(Code::Denied(policy::Code::EncodedBody), message));
+    if is_routed {
+        check_encoding(head.header("content-encoding"))?;
     }
     let body_limit = policies.body_limit(permit.is_judged() || is_routed);
     if head.content_length().is_some_and(|length| length > body_limit.bytes) {
@@ -130,12 +128,6 @@ pub fn set(provider: &Provider, key: &str, is_read: bool) -> Zeroizing<String> {
     set.push_str(&provider.auth.prefix);
     set.push_str(key);
     set
-}
-
-fn is_json(head: &Head<'_>) -> bool {
-    let is_json =
-        |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
-    head.method == "POST" && head.header("content-type").is_some_and(is_json)
 }
 
 fn has_text(head: &Head<'_>) -> bool {

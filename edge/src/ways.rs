@@ -11,18 +11,17 @@ use crate::balance::strategy::Deal;
 use crate::balance::turns::Turns;
 use crate::head::Head;
 use crate::leg::Leg;
-use crate::observe::request::{Edit, edited};
-use crate::policies::{Policies, Whose};
+use crate::observe::request::Edit;
+use crate::policies::{Policies, facts};
 use crate::refusal::{Code, Refusal};
 use crate::route;
 use crate::target::Target;
-use serde_json::Value;
 use shared::id::UnixMs;
 use shared::key::KeyRing;
-use shared::policy::parameters::{Body, with_model_in_path};
 use shared::provider::Timeouts;
-use shared::route::{Resume, Retry, Route, RouteTimeouts, Strategy};
-use shared::snapshot::config::CarriedRoute;
+use shared::route::{
+    Resume, Retry, Route, RouteTimeouts, Sent, Strategy, Unroutable, edit_of_model, find, path_of_model,
+};
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
@@ -174,25 +173,21 @@ impl Ways {
             }
         }
         if aims.is_empty() {
-            return Err(denial.unwrap_or_else(|| unusable("None of the route's targets can be asked.")));
+            return Err(denial.unwrap_or_else(|| Unroutable::NoTarget.into()));
         }
         Ok(aims)
     }
 
     /// Whether the target's provider takes the request as it would be sent.
     fn check(&self, aim: &Aim, head: &Head<'_>, asked: Asked<'_>) -> Result<(), Refusal> {
-        let provider = aim.policies.provider();
-        let path = aim.path(&self.path);
-        if provider.api != self.policies.provider().api {
-            return Err(unusable("The route leads to a provider with another API."));
-        }
-        provider.check_endpoint(head.method, &path)?;
-        if !aim.policies.check_head(Whose::Providers, head, &path)? {
-            return Ok(());
-        }
-        let body = edited(asked.body, &aim.edits);
-        let body = Body::<&[u8]>::Whole(&body);
-        Ok(aim.policies.check_body(Whose::Providers, &path, asked.content_type, body)?)
+        let (path, header) = (aim.path(&self.path), |name: &str| head.header(name));
+        let sent = Sent {
+            facts: &facts(head, &path, &header),
+            content_type: asked.content_type,
+            body: asked.body,
+            edits: &aim.edits,
+        };
+        Ok(sent.check(aim.policies.provider(), self.policies.provider().api)?)
     }
 
     /// The first leg.
@@ -328,10 +323,7 @@ impl Aim {
 
     /// With the target's model in it, where a path names one.
     fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        self.model
-            .as_ref()
-            .and_then(|model| with_model_in_path(path, model))
-            .map_or(Cow::Borrowed(path), Cow::Owned)
+        path_of_model(self.model.as_deref(), path)
     }
 }
 
@@ -341,25 +333,7 @@ fn unusable(why: &'static str) -> Refusal {
 
 /// The first that matches.
 fn route_for<'p>(policies: &'p Policies, model: &str) -> Result<Option<&'p Route>, Refusal> {
-    for route in &policies.project().routes {
-        match route {
-            CarriedRoute::Route(route) if route.matches(model) => return Ok(Some(route)),
-            CarriedRoute::Route(_) => {}
-            // It might have been for this model.
-            CarriedRoute::Unreadable(_) => {
-                return Err(Refusal::new(
-                    Code::SnapshotUnavailable,
-                    "The gateway does not understand one of the project's routes.",
-                ));
-            }
-        }
-    }
-    Ok(None)
-}
-
-fn edit_of_model(model: Option<&str>, place: Option<(usize, usize)>) -> Option<Edit> {
-    let (model, (from, to)) = model.zip(place)?;
-    Some(Edit { from, to, text: Value::from(model).to_string() })
+    Ok(find(&policies.project().routes, model)?)
 }
 
 /// One for each active credential of the target's provider.

@@ -347,6 +347,13 @@ fn is_zero(count: &u32) -> bool {
     *count == 0
 }
 
+/// As an event may carry it.
+pub fn text(bytes: &[u8]) -> String {
+    let mut text = String::from_utf8_lossy(bytes).replace('\0', "");
+    text.truncate(text.floor_char_boundary(MAX_TEXT_LEN));
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

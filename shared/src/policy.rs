@@ -16,7 +16,7 @@ mod validate;
 pub use endpoint::{EndpointRule, MAX_PATTERN_LEN, PatternError, Verdict, judge, matches};
 pub use parameter::ParameterRule;
 pub use parameters::Parameters;
-pub use request::{Code, Denial, Facts, check_head, has_body};
+pub use request::{Code, Denial, Facts, check_body, check_head, has_body};
 pub use validate::PolicyError;
 
 use ipnet::IpNet;

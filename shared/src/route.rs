@@ -1,5 +1,9 @@
 //! Where requests for a model go: routes over several targets, as data.
 
+mod follow;
+
+pub use follow::{Sent, Unroutable, check_encoding, edit_of_model, find, path_of_model};
+
 use crate::policy::glob;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;

@@ -43,7 +43,7 @@ pub(super) struct Request {
     path: String,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// Any JSON.
+    /// Any JSON. `application/json`, unless `headers` have another content type.
     #[serde(default, deserialize_with = "present")]
     #[schema(value_type = Option<Value>)]
     body: Option<Value>,
@@ -66,9 +66,22 @@ struct Client {
     country: Option<String>,
 }
 
-/// What the edge would say, as far as policies go: whether there is a credential for the provider is not asked.
+/// What the edge would say, as far as policies and routes go: whether there is a credential for a provider is not asked.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Verdict {
+    #[serde(flatten)]
+    answer: Answer,
+    /// The name of the route that the request takes; null without one.
+    #[schema(example = "fast")]
+    route: Option<String>,
+    /// The route's targets, in its order; without a route, the provider that is named. None of them is here where the
+    /// request is refused whoever could be asked. Where none may be asked, the client gets the last one's refusal.
+    targets: Vec<Target>,
+}
+
+/// Whether something is allowed, and why not.
+#[derive(Serialize, ToSchema)]
+struct Answer {
     allowed: bool,
     /// Of the refusal; null if it is allowed, as are the others.
     #[schema(example = 400)]
@@ -87,6 +100,21 @@ pub(super) struct Verdict {
     param: Option<String>,
 }
 
+/// Whom the request could go to, and as what.
+#[derive(Serialize, ToSchema)]
+struct Target {
+    #[schema(example = "openai")]
+    provider: String,
+    /// As it would be sent; null where it is not known.
+    #[schema(example = "gpt-4o-mini")]
+    model: Option<String>,
+    /// As the provider would see it.
+    #[schema(example = "/v1/chat/completions")]
+    path: String,
+    #[serde(flatten)]
+    answer: Answer,
+}
+
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum Owner {
@@ -95,7 +123,7 @@ enum Owner {
     Token,
 }
 
-/// Says what the edge would answer to a request, by the policies as they are now, and sends nothing.
+/// Says what the edge would answer to a request, by policies and routes as they are now, and sends nothing.
 #[utoipa::path(post, path = "/manage/policy/check", tag = "policies", request_body = Request,
     responses((status = 200, body = Verdict),
         (status = 404, description = "No such project or token", body = ErrorBody)))]
@@ -104,8 +132,8 @@ pub(super) async fn check(
     State(api): State<Api>,
     Body(request): Body<Request>,
 ) -> Result<Json<Verdict>> {
-    let refusal = api.domain.check_policy(&request.try_into()?, manager.act().at).await?;
-    Ok(Json(refusal.into()))
+    let verdict = api.domain.check_policy(&request.try_into()?, manager.act().at).await?;
+    Ok(Json(verdict.into()))
 }
 
 impl TryFrom<Request> for domain::Request {
@@ -124,18 +152,36 @@ impl TryFrom<Request> for domain::Request {
         if !path.starts_with('/') {
             return Err(ApiError::invalid("path: must begin with /"));
         }
+        let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value));
+        let mut headers: BTreeMap<String, String> = headers.collect();
         let body = match (body, body_text) {
             (Some(_), Some(_)) => return Err(ApiError::invalid("give either body or body_text, not both")),
-            (Some(body), None) => body.to_string().into_bytes(),
+            (Some(body), None) => {
+                headers.entry("content-type".to_owned()).or_insert_with(|| "application/json".to_owned());
+                body.to_string().into_bytes()
+            }
             (None, text) => text.unwrap_or_default().into_bytes(),
         };
-        let headers = headers.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)).collect();
         let Client { address: client, country } = client.unwrap_or(Client { address: None, country: None });
         Ok(Self { sender, provider, method, path, headers, body, client, country })
     }
 }
 
-impl From<Option<domain::Refusal>> for Verdict {
+impl From<domain::Verdict> for Verdict {
+    fn from(verdict: domain::Verdict) -> Self {
+        let domain::Verdict { refusal, route, targets } = verdict;
+        Self { answer: refusal.into(), route, targets: targets.into_iter().map(Into::into).collect() }
+    }
+}
+
+impl From<domain::Target> for Target {
+    fn from(target: domain::Target) -> Self {
+        let domain::Target { provider, model, path, refusal } = target;
+        Self { provider, model, path, answer: refusal.into() }
+    }
+}
+
+impl From<Option<domain::Refusal>> for Answer {
     fn from(refusal: Option<domain::Refusal>) -> Self {
         let Some(refusal) = refusal else {
             let (status, code, message, policy, rule, param) = (None, None, None, None, None, None);

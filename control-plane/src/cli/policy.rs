@@ -2,17 +2,12 @@
 
 use super::client::{Client, Place};
 use super::snapshot::{Output, json};
-use super::table::text;
-use super::{Failure, block_on, print};
+use super::table::{self, Column, text};
+use super::{Failure, block_on, input, print};
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-/// More than the control plane takes.
-const MOST_READ: u64 = 2 * 1024 * 1024;
+use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -33,7 +28,7 @@ pub(super) struct Check {
 
 pub(super) fn run(command: &Command) -> Result<(), Failure> {
     let Command::Check(check) = command;
-    let request = read(&check.request)?;
+    let request = input::read("the request", &check.request)?;
     let client = Client::new(&check.place)?;
     let verdict = block_on(async { client.call(Method::POST, "policy/check", Some(&request)).await?.ok() })??;
     if check.output.json {
@@ -44,27 +39,37 @@ pub(super) fn run(command: &Command) -> Result<(), Failure> {
     if verdict["allowed"] == true { Ok(()) } else { Err(Failure::new("the request would be refused")) }
 }
 
-fn read(path: &Path) -> Result<Value, Failure> {
-    let mut content = Vec::new();
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(MOST_READ).read_to_end(&mut content)
-    } else {
-        File::open(path).and_then(|file| file.take(MOST_READ).read_to_end(&mut content))
-    };
-    let unread = |error: &dyn std::fmt::Display| {
-        Failure::new(format!("the request cannot be read from {}: {error}", path.display()))
-    };
-    read.map_err(|error| unread(&error))?;
-    serde_json::from_slice(&content).map_err(|error| unread(&error))
-}
-
 fn tell(verdict: &Value) {
     if verdict["allowed"] == true {
-        return print("allowed");
+        print("allowed");
+    } else {
+        print(format_args!("refused  {} {}", text(verdict, "status"), text(verdict, "code")));
+        print(format_args!("message  {}", text(verdict, "message")));
+        for field in ["policy", "rule", "param"] {
+            print(format_args!("{field:<7}  {}", text(verdict, field)));
+        }
     }
-    print(format_args!("refused  {} {}", text(verdict, "status"), text(verdict, "code")));
-    print(format_args!("message  {}", text(verdict, "message")));
-    for field in ["policy", "rule", "param"] {
-        print(format_args!("{field:<7}  {}", text(verdict, field)));
+    if verdict["route"].is_null() {
+        return;
     }
+    print(format_args!("route    {}\n", text(verdict, "route")));
+    let targets = verdict["targets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    for line in table::lines(&TARGETS, targets, &[]) {
+        print(line);
+    }
+}
+
+const TARGETS: [Column; 5] = [
+    Column { title: "TARGET", is_number: false, text: |target| text(target, "provider") },
+    Column { title: "MODEL", is_number: false, text: |target| text(target, "model") },
+    Column { title: "MAY BE ASKED", is_number: false, text: may_be_asked },
+    Column { title: "RULE", is_number: false, text: |target| text(target, "rule") },
+    Column { title: "MESSAGE", is_number: false, text: |target| text(target, "message") },
+];
+
+fn may_be_asked(target: &Value) -> String {
+    if target["allowed"] == true {
+        return "yes".to_owned();
+    }
+    format!("{} {}", text(target, "status"), text(target, "code"))
 }

@@ -30,15 +30,18 @@ fn line(columns: &[Column], row: &[String], widths: &[usize]) -> String {
     cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
 }
 
-/// The text of a field; `-` for null. Control characters of others do nothing on this terminal.
+/// The text of a field; `-` for null.
 pub(super) fn text(item: &Value, field: &str) -> String {
     match &item[field] {
         Value::Null => "-".to_owned(),
-        Value::String(text) => {
-            text.chars().map(|each| if each.is_control() { '\u{fffd}' } else { each }).collect()
-        }
+        Value::String(text) => plain(text),
         other => other.to_string(),
     }
+}
+
+/// Control characters of others do nothing on this terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().map(|each| if each.is_control() { '\u{fffd}' } else { each }).collect()
 }
 
 #[cfg(test)]

@@ -24,6 +24,7 @@ mod projects;
 mod protocol;
 mod providers;
 mod reports;
+mod route_commands;
 mod routes;
 mod served;
 mod service;

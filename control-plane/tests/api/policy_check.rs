@@ -69,7 +69,13 @@ impl Case {
 async fn the_first_that_refuses_is_named() {
     let case = case().await;
     let allowed = json!({ "allowed": true, "status": null, "code": null, "message": null, "policy": null,
-        "rule": null, "param": null });
+        "rule": null, "param": null, "route": null });
+    // Beside whom it goes to.
+    let answer = |mut said: Value| {
+        let targets = said.as_object_mut().unwrap().remove("targets").unwrap();
+        assert_eq!((&targets[0]["provider"], &targets[0]["allowed"]), (&json!("mine"), &json!(true)));
+        said
+    };
     for changes in [
         json!({}),
         json!({ "path": "/mine/v1/chat/completions?a=1" }),
@@ -79,7 +85,7 @@ async fn the_first_that_refuses_is_named() {
         json!({ "headers": { "x-team": "x" } }),
         json!({ "client": { "address": "::ffff:10.1.2.3", "country": "DE" } }),
     ] {
-        assert_eq!(case.ask(changes.clone()).await, allowed, "{changes}");
+        assert_eq!(answer(case.ask(changes.clone()).await), allowed, "{changes}");
     }
     let padded = "x".repeat(200);
     for (changes, expected) in [
@@ -123,7 +129,105 @@ async fn the_first_that_refuses_is_named() {
     }
     // Without the token's own.
     let of_project = json!({ "token_id": null, "project_id": case.project, "headers": {}, "body": { "model": "small", "n": 9 } });
-    assert_eq!(case.ask(of_project).await, allowed);
+    assert_eq!(answer(case.ask(of_project).await), allowed);
+}
+
+impl Case {
+    /// A provider with a policy of its own, and routes of the project that lead there too.
+    async fn route(&self) {
+        let provider = json!({ "base_url": "https://other.example.com", "auth": { "header": "x-key" },
+            "api": "openai", "allowed_endpoints": [{ "methods": ["POST"], "path": "/v1/chat/**" }],
+            "policy": { "parameters": [{ "endpoints": ["/**"], "path": "model", "allow": ["big-*"] }] } });
+        self.world.put("/manage/providers/other", provider).await.ok(StatusCode::CREATED);
+        for (name, targets) in [
+            (
+                "small-1",
+                json!([{ "provider": "other", "model": "big-1" }, { "provider": "other" },
+                { "provider": "mine", "model": "tiny" }]),
+            ),
+            ("small-2", json!([{ "provider": "other" }, { "provider": "other", "model": "tiny" }])),
+        ] {
+            let route = json!({ "name": name, "match": [name], "targets": targets });
+            let path = format!("/manage/projects/{}/routes", self.project);
+            self.world.post(&path, route).await.ok(StatusCode::CREATED);
+        }
+    }
+}
+
+/// Provider, model, and the code and rule where it may not be asked.
+fn targets(said: &Value) -> Vec<String> {
+    let targets = said["targets"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let fields = ["provider", "model", "code", "rule"];
+    targets.map(|target| fields.map(|field| text(&target[field])).join(" ")).collect()
+}
+
+#[tokio::test]
+async fn a_route_tells_who_may_be_asked_and_as_what() {
+    let case = case().await;
+    case.route().await;
+    let said = case.ask(json!({})).await;
+    assert_eq!((&said["allowed"], &said["route"]), (&json!(true), &json!("small-1")));
+    assert_eq!(
+        targets(&said),
+        ["other big-1 - -", "other small-1 param_not_allowed parameters[0]", "mine tiny - -"]
+    );
+    let refused = &said["targets"][1];
+    assert_eq!(
+        (&refused["allowed"], &refused["status"], &refused["policy"], &refused["path"]),
+        (&json!(false), &json!(400), &json!("provider"), &json!("/v1/chat/completions"))
+    );
+    // Where none may be asked, the client gets the last one's refusal.
+    let said = case.ask(json!({ "body": { "model": "small-2" } })).await;
+    assert_eq!(
+        targets(&said),
+        ["other small-2 param_not_allowed parameters[0]", "other tiny param_not_allowed parameters[0]"]
+    );
+    assert_eq!(
+        (&said["code"], &said["message"]),
+        (&json!("param_not_allowed"), &said["targets"][1]["message"])
+    );
+    // The project's and the token's policies judge what is asked for.
+    let said = case.ask(json!({ "body": { "model": "big-1" } })).await;
+    assert_eq!(
+        (&said["policy"], &said["route"], &said["targets"]),
+        (&json!("project"), &json!(null), &json!([]))
+    );
+    // What no route is for goes to the provider that is named, by its own policy.
+    let said = case.ask(json!({ "body": { "model": "small-3" } })).await;
+    assert_eq!((&said["allowed"], &said["route"]), (&json!(true), &json!(null)));
+    assert_eq!(targets(&said), ["mine small-3 - -"]);
+    let said =
+        case.ask(json!({ "body": { "model": "small-3" }, "path": "/other/v1/chat/completions" })).await;
+    assert_eq!((&said["code"], &said["policy"]), (&json!("param_not_allowed"), &json!("provider")));
+}
+
+#[tokio::test]
+async fn only_json_that_is_posted_is_routed() {
+    let case = case().await;
+    case.route().await;
+    let with = |name: &str, value: &str| json!({ "x-team": "x", name: value });
+    let text =
+        |headers: Value| json!({ "headers": headers, "body": null, "body_text": "{\"model\":\"small-1\"}" });
+    for (changes, route) in [
+        (text(with("content-type", "application/json")), json!("small-1")),
+        (text(with("content-type", "text/plain")), json!(null)),
+        (text(json!({ "x-team": "x" })), json!(null)),
+        (json!({ "headers": with("Content-Type", "text/plain") }), json!(null)),
+    ] {
+        let said = case.ask(changes.clone()).await;
+        assert_eq!((&said["allowed"], &said["route"]), (&json!(true), &route), "{changes}");
+    }
+    // Of a project without a rule that reads the body.
+    let path = format!("/manage/projects/{}", case.project);
+    case.world.patch(&path, json!({ "policy": null })).await.ok(StatusCode::OK);
+    let of_project = json!({ "token_id": null, "project_id": case.project,
+        "headers": { "content-encoding": "gzip" } });
+    let said = case.ask(of_project).await;
+    assert_eq!(
+        (&said["status"], &said["code"], &said["policy"]),
+        (&json!(415), &json!("encoded_body"), &json!(null))
+    );
 }
 
 #[tokio::test]
@@ -152,6 +256,23 @@ async fn what_cannot_be_read_refuses() {
     assert_eq!(
         (&said["status"], &said["code"], &said["policy"]),
         (&json!(503), &json!("snapshot_unavailable"), &json!("token"))
+    );
+}
+
+/// A route that cannot be read might be for any model that none before it is for.
+#[tokio::test]
+async fn a_route_that_cannot_be_read_refuses() {
+    let case = case().await;
+    case.route().await;
+    let mut tx = case.world.store.write().await.unwrap();
+    let damage = "update routes set definition = '{\"name\":\"x\"}' where name = 'small-2'";
+    control_plane::store::sql::query(damage).execute(&mut tx).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(case.ask(json!({})).await["allowed"], true);
+    let said = case.ask(json!({ "body": { "model": "small-3" } })).await;
+    assert_eq!(
+        (&said["status"], &said["code"], &said["policy"]),
+        (&json!(503), &json!("snapshot_unavailable"), &json!(null))
     );
 }
 
@@ -194,6 +315,18 @@ async fn by_command() {
     let bad = case.request(&json!({ "body": { "model": "large" } })).to_string();
     assert_eq!(served.says(&["policy", "check", &good]).await, "allowed\n");
     assert_eq!(served.objects(&["policy", "check", &good, "--json"]).await[0]["allowed"], true);
+    case.route().await;
+    assert_eq!(
+        served.says(&["policy", "check", &good]).await,
+        "allowed\n\
+         route    small-1\n\
+         \n\
+         TARGET  MODEL    MAY BE ASKED           RULE           MESSAGE\n\
+         other   big-1    yes                    -              -\n\
+         other   small-1  400 param_not_allowed  parameters[0]  \
+         The parameter model must be one of: big-* (`parameters[0]` of the provider's policy).\n\
+         mine    tiny     yes                    -              -\n"
+    );
 
     let mut command = served.latchkey(&["policy", "check"]);
     let mut child =

@@ -2,7 +2,7 @@
 
 use super::fields::Field;
 use super::json::Value;
-use shared::event::{MAX_TEXT_LEN, MAX_TOKENS, Usage};
+use shared::event::{self, MAX_TOKENS, Usage};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Facts {
@@ -116,7 +116,7 @@ impl Facts {
         let Value::Text(name) = value else { return };
         let is_same = self.model.as_ref().is_some_and(|model| model.as_bytes() == name);
         if !is_same && !name.is_empty() {
-            self.model = Some(text(name));
+            self.model = Some(event::text(name));
         }
     }
 
@@ -178,11 +178,4 @@ impl Kind {
 
 fn is_something(value: Value<'_>) -> bool {
     !matches!(value, Value::Null | Value::Bool(false))
-}
-
-/// As an event may carry it.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    let mut text = String::from_utf8_lossy(bytes).replace('\0', "");
-    text.truncate(text.floor_char_boundary(MAX_TEXT_LEN));
-    text
 }

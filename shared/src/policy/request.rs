@@ -1,8 +1,10 @@
 //! What policies say of a request before its body is read.
 
 use super::endpoint::{self, Verdict};
+use super::parameters::Body;
 use super::{Carried, Owner, Parameters, Policy, glob};
 use core::net::IpAddr;
+use std::io;
 
 /// Why a request is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,6 +186,20 @@ pub fn check_head<'a>(
     }
     parameters.check_encoding((facts.header)("content-encoding"))?;
     Ok(Some(parameters))
+}
+
+/// Judges what the body holds, by all policies together; those that can be read, which
+/// after the head are all.
+pub fn check_body<'a, R: io::Read>(
+    policies: impl Iterator<Item = (Owner, &'a Carried)>,
+    endpoint: &str,
+    content_type: Option<&str>,
+    body: Body<'_, R>,
+) -> Result<(), Denial> {
+    let readable = policies.filter_map(|(owner, carried)| Some((owner, carried.read(owner).ok()?)));
+    let mut parameters = Parameters::of(readable, endpoint);
+    parameters.check_path(endpoint)?;
+    parameters.check(content_type, body)
 }
 
 /// Whether requests with this method have a body that means something.

@@ -8,6 +8,7 @@ mod events;
 mod faults;
 mod kill;
 mod load;
+mod policy_check;
 mod restore;
 mod rotation;
 mod secrets;

@@ -1,7 +1,7 @@
 //! A string of the document, as far as it came, kept only where it is wanted.
 
 /// Whatever is wanted is shorter, keys and numbers too; texts are cut there anyway.
-const MAX_KEPT: usize = shared::event::MAX_TEXT_LEN;
+const MAX_KEPT: usize = crate::event::MAX_TEXT_LEN;
 
 #[derive(Debug)]
 pub(super) struct Text {
@@ -183,7 +183,7 @@ impl Text {
 
 /// How many bytes there are before the next quote or backslash.
 #[inline]
-pub(crate) fn plain(bytes: &[u8]) -> usize {
+pub fn plain(bytes: &[u8]) -> usize {
     let (words, tail) = bytes.as_chunks::<8>();
     for (index, word) in words.iter().enumerate() {
         let word = u64::from_le_bytes(*word);

@@ -7,7 +7,7 @@ impl<T: Copy + 'static> Scanner<T> {
     /// What makes of the document, cut off inside an object at `depth` or deeper,
     /// one to which another member of that object can be written at once. None
     /// where that cannot be: it is broken, whole, or not in such an object.
-    pub(crate) fn completion(&self, depth: u8) -> Option<String> {
+    pub fn completion(&self, depth: u8) -> Option<String> {
         let base = depth.checked_sub(1)?;
         if self.is_broken() || self.depth < depth || self.objects >> base & 1 == 0 {
             return None;
@@ -65,7 +65,7 @@ impl<T: Copy + 'static> Scanner<T> {
 
     /// Whether a document that is an array is open, and waits for an element, with
     /// a comma before it or without.
-    pub(crate) fn waits_for_element(&self) -> Option<bool> {
+    pub fn waits_for_element(&self) -> Option<bool> {
         let is_array = self.depth == 1 && self.objects & 1 == 0 && self.token == Token::None;
         match self.expect {
             Expect::CommaOrEnd if is_array => Some(true),

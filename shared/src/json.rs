@@ -7,7 +7,7 @@
 mod complete;
 mod string;
 
-pub(crate) use string::plain;
+pub use string::plain;
 use string::{Escape, Keep, Text};
 
 /// As `serde_json`; what is deeper is not read any more.
@@ -18,7 +18,7 @@ const MAX_PATH: usize = 9;
 
 /// A value that is wanted, by where it is: a tree of them is what a scanner looks for.
 #[derive(Debug)]
-pub(crate) struct Want<T: 'static> {
+pub struct Want<T: 'static> {
     /// The key in an object; [`EACH`] for the elements of an array.
     key: &'static str,
     /// Under which it is reported; none where only something inside is wanted.
@@ -31,10 +31,10 @@ pub(crate) struct Want<T: 'static> {
 }
 
 /// The key that stands for every element of an array.
-pub(crate) const EACH: &str = "[]";
+pub const EACH: &str = "[]";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     Null,
     Bool(bool),
     /// None when it is no whole number that fits.
@@ -79,7 +79,7 @@ enum Token {
 }
 
 #[derive(Debug)]
-pub(crate) struct Scanner<T: 'static> {
+pub struct Scanner<T: 'static> {
     root: &'static Want<T>,
     expect: Expect,
     token: Token,
@@ -100,21 +100,21 @@ pub(crate) struct Scanner<T: 'static> {
 }
 
 impl<T: Copy + 'static> Want<T> {
-    pub(crate) const fn value(key: &'static str, tag: T) -> Self {
+    pub const fn value(key: &'static str, tag: T) -> Self {
         Self { key, tag: Some(tag), is_length: false, inner: &[], slots: 0 }
     }
 
     /// Of a string, only its length is reported.
-    pub(crate) const fn length(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
+    pub const fn length(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
         Self { key, tag: Some(tag), is_length: true, inner, slots: Self::slots(inner) }
     }
 
-    pub(crate) const fn inside(key: &'static str, inner: &'static [Self]) -> Self {
+    pub const fn inside(key: &'static str, inner: &'static [Self]) -> Self {
         Self { key, tag: None, is_length: false, inner, slots: Self::slots(inner) }
     }
 
     /// Reported itself, too: that it begins and ends, or what it is instead.
-    pub(crate) const fn both(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
+    pub const fn both(key: &'static str, tag: T, inner: &'static [Self]) -> Self {
         Self { key, tag: Some(tag), is_length: false, inner, slots: Self::slots(inner) }
     }
 
@@ -151,7 +151,7 @@ const fn slot(key: &[u8]) -> u64 {
 }
 
 impl<T: Copy + 'static> Scanner<T> {
-    pub(crate) fn new(root: &'static Want<T>) -> Self {
+    pub fn new(root: &'static Want<T>) -> Self {
         Self {
             root,
             expect: Expect::Value,
@@ -168,7 +168,7 @@ impl<T: Copy + 'static> Scanner<T> {
     }
 
     /// For the next document.
-    pub(crate) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         self.expect = Expect::Value;
         self.token = Token::None;
         self.depth = 0;
@@ -176,46 +176,46 @@ impl<T: Copy + 'static> Scanner<T> {
     }
 
     /// Nothing of a document was there yet, white space aside.
-    pub(crate) fn is_untouched(&self) -> bool {
+    pub fn is_untouched(&self) -> bool {
         self.expect == Expect::Value && self.token == Token::None && self.depth == 0
     }
 
     /// Nothing at all has come of the document.
-    pub(crate) fn is_at_start(&self) -> bool {
+    pub fn is_at_start(&self) -> bool {
         self.is_untouched() && self.offset == 0
     }
 
     /// Goes to the end of a document that its user knows to be whole.
-    pub(crate) fn pass_over(&mut self) {
+    pub fn pass_over(&mut self) {
         self.expect = Expect::Nothing;
     }
 
-    pub(crate) fn is_whole(&self) -> bool {
+    pub fn is_whole(&self) -> bool {
         // A number ends only by what follows it.
         self.expect == Expect::Nothing || (self.depth == 0 && self.token == Token::Number)
     }
 
     /// How much there is so far of a string whose length is wanted.
-    pub(crate) fn begun_length(&self) -> u64 {
+    pub fn begun_length(&self) -> u64 {
         let is_value = self.token == Token::String && self.takes_value();
         let is_wanted = is_value && self.wanted().is_some_and(|want| want.is_length);
         if is_wanted { self.text.whole_length } else { 0 }
     }
 
     /// It is no JSON, or cannot be read on.
-    pub(crate) fn is_broken(&self) -> bool {
+    pub fn is_broken(&self) -> bool {
         matches!(self.expect, Expect::Broken | Expect::TooDeep)
     }
 
     /// Something is there, and if it ends here, it is no JSON. Of what is too deep
     /// that cannot be said.
-    pub(crate) fn is_no_document(&self) -> bool {
+    pub fn is_no_document(&self) -> bool {
         !self.is_untouched() && !self.is_whole() && self.expect != Expect::TooDeep
     }
 
     /// Reads on. `found` is told of each wanted value: its tag, what it is, and at
     /// which byte of the document it ends, or, for what it contains, begins.
-    pub(crate) fn feed(&mut self, bytes: &[u8], found: &mut impl FnMut(T, Value<'_>, u64)) {
+    pub fn feed(&mut self, bytes: &[u8], found: &mut impl FnMut(T, Value<'_>, u64)) {
         let mut at = 0;
         while at < bytes.len() && !self.is_broken() {
             at = match self.token {

@@ -1,12 +1,14 @@
-//! What the event and the rules need of a request's body.
+//! What a request's body asks for, and what is written into it.
 
-use super::facts;
-use super::json::{Scanner, Value, Want};
-use shared::provider::Api;
+use crate::event;
+use crate::json::{Scanner, Value, Want};
+use crate::provider::Api;
+
+const JSON: &str = "application/json";
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Cut to [`shared::event::MAX_TEXT_LEN`].
+    /// Cut to [`event::MAX_TEXT_LEN`].
     pub model: Option<String>,
     pub is_stream: bool,
     /// `stream_options.include_usage` is true.
@@ -36,18 +38,25 @@ static REQUEST: Want<Part> = Want::both(
     ],
 );
 
+/// Whether a request posts JSON, and so may ask a model.
+pub fn is_json(method: &str, content_type: Option<&str>) -> bool {
+    let is_json =
+        |value: &str| value.trim_start().get(..16).is_some_and(|kind| kind.eq_ignore_ascii_case(JSON));
+    method == "POST" && content_type.is_some_and(is_json)
+}
+
 /// Of a body that is no JSON nothing is known.
 pub fn read(api: Api, endpoint: &str, body: &[u8]) -> Asked {
     let mut asked = Asked::default();
     if api == Api::Gemini
         && let Some((model, action)) = gemini_target(endpoint)
     {
-        asked.model = Some(facts::text(model.as_bytes()));
+        asked.model = Some(event::text(model.as_bytes()));
         asked.is_stream = action == "streamGenerateContent";
         return asked;
     }
     Scanner::new(&REQUEST).feed(body, &mut |part, value, _| match (part, value) {
-        (Part::Model, Value::Text(name)) => asked.model = Some(facts::text(name)),
+        (Part::Model, Value::Text(name)) => asked.model = Some(event::text(name)),
         (Part::Stream, value) => asked.is_stream = value == Value::Bool(true),
         (Part::StreamOptions, value) => asked.asks_usage &= value == Value::End,
         (Part::IncludeUsage, value) => asked.asks_usage = value == Value::Bool(true),

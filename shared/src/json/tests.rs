@@ -187,7 +187,7 @@ fn escapes_in_keys_and_texts() {
         assert!(scan(broken.as_bytes(), 1).0.is_broken(), "{broken}");
     }
     let long = format!("{{\"a\":\"{}\"}}", "x".repeat(100_000));
-    assert_eq!(found(&long)[1].len(), 2 + shared::event::MAX_TEXT_LEN);
+    assert_eq!(found(&long)[1].len(), 2 + crate::event::MAX_TEXT_LEN);
     assert!(
         found(&format!("{{\"{}\":1,\"a\":2}}", "a".repeat(100_000))).contains(&"Number(Some(2))".to_owned())
     );
