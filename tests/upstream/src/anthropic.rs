@@ -34,7 +34,7 @@ struct Request {
 }
 
 pub(crate) async fn messages(exchange: Exchange) -> Response {
-    exchange.answer(|request, stage| reply(request, stage)).await
+    exchange.answer(reply).await
 }
 
 pub(crate) fn models() -> Reply {

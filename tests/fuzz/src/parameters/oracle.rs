@@ -16,7 +16,7 @@ pub(super) enum Expected {
 /// Stands for each element of an array in what a rule's path is made of.
 const EACH: &str = "[]";
 
-struct Rule<'p> {
+struct Ruled<'p> {
     owner: Owner,
     number: usize,
     rule: &'p ParameterRule,
@@ -37,10 +37,10 @@ enum Offence {
 type Judged = Result<(), Offence>;
 
 pub(super) fn expected(policies: &[(Owner, Policy)], endpoint: &str, body: &[u8]) -> Expected {
-    let rules: Vec<Rule<'_>> = policies
+    let rules: Vec<Ruled<'_>> = policies
         .iter()
         .flat_map(|(owner, policy)| {
-            policy.parameters.iter().enumerate().map(|(number, rule)| Rule { owner: *owner, number, rule })
+            policy.parameters.iter().enumerate().map(|(number, rule)| Ruled { owner: *owner, number, rule })
         })
         .filter(|rule| rule.rule.endpoints.iter().any(|pattern| matches(pattern, endpoint)))
         .collect();
@@ -61,13 +61,13 @@ pub(super) fn expected(policies: &[(Owner, Policy)], endpoint: &str, body: &[u8]
     }))
 }
 
-impl Rule<'_> {
+impl Ruled<'_> {
     fn place(&self) -> String {
         format!("parameters[{}]", self.number)
     }
 }
 
-fn judge(rules: &[Rule<'_>], led: &[Led<'_>], text: Text<'_>) -> Judged {
+fn judge(rules: &[Ruled<'_>], led: &[Led<'_>], text: Text<'_>) -> Judged {
     if led.is_empty() {
         return Ok(());
     }
@@ -91,7 +91,7 @@ fn judge(rules: &[Rule<'_>], led: &[Led<'_>], text: Text<'_>) -> Judged {
     }
 }
 
-fn judge_members(rules: &[Rule<'_>], led: &[Led<'_>], members: Vec<(Text<'_>, Text<'_>)>) -> Judged {
+fn judge_members(rules: &[Ruled<'_>], led: &[Led<'_>], members: Vec<(Text<'_>, Text<'_>)>) -> Judged {
     let mut seen: Vec<String> = Vec::new();
     for (name, value) in members {
         let Some(Value::String(name)) = name.leaf() else { return Err(Offence::Invalid) };
@@ -126,13 +126,13 @@ fn beyond<'p>(led: &[Led<'p>]) -> Vec<Led<'p>> {
 }
 
 /// Whether all can do without a value. Of an array's elements there may be none.
-fn there(rules: &[Rule<'_>], led: &[Led<'_>]) -> Judged {
+fn there(rules: &[Ruled<'_>], led: &[Led<'_>]) -> Judged {
     let cannot = led.iter().find(|led| rules[led.rule].rule.required && !led.rest.contains(&EACH));
     cannot.map_or(Ok(()), |led| Err(Offence::Against(led.rule)))
 }
 
 /// Whether a value, an object or array where it is none, is as the rules about it want it.
-fn suit(rules: &[Rule<'_>], led: &[Led<'_>], leaf: Option<&Value>) -> Judged {
+fn suit(rules: &[Ruled<'_>], led: &[Led<'_>], leaf: Option<&Value>) -> Judged {
     let about = led.iter().filter(|led| led.rest.is_empty());
     let offended = about.map(|led| led.rule).find(|rule| !suits(rules[*rule].rule, leaf));
     offended.map_or(Ok(()), |rule| Err(Offence::Against(rule)))

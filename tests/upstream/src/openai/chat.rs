@@ -39,7 +39,7 @@ pub(super) struct StreamOptions {
 }
 
 pub(crate) async fn chat(exchange: Exchange) -> Response {
-    exchange.answer(|request, stage| reply(request, stage)).await
+    exchange.answer(reply).await
 }
 
 /// A stream that answers nobody in particular.

@@ -37,7 +37,7 @@ enum Input {
 }
 
 pub(crate) async fn responses(exchange: Exchange) -> Response {
-    exchange.answer(|request, stage| reply(request, stage)).await
+    exchange.answer(reply).await
 }
 
 fn reply(request: Request, stage: &Stage) -> Result<(Script, Reply), Problem> {
