@@ -175,14 +175,12 @@ impl<'de> Visitor<'de> for Visit<'_, '_> {
         self.judge_leaf(Scalar::Bool(value))
     }
 
-    fn visit_i64<E: serde::de::Error>(self, value: i64) -> Result<IsThere, E> {
-        #[expect(clippy::cast_precision_loss, reason = "a limit is not that exact")]
-        self.visit_f64(value as f64)
+    fn visit_i64<E: serde::de::Error>(mut self, value: i64) -> Result<IsThere, E> {
+        self.judge_leaf(Scalar::Integer(value.into()))
     }
 
-    fn visit_u64<E: serde::de::Error>(self, value: u64) -> Result<IsThere, E> {
-        #[expect(clippy::cast_precision_loss, reason = "a limit is not that exact")]
-        self.visit_f64(value as f64)
+    fn visit_u64<E: serde::de::Error>(mut self, value: u64) -> Result<IsThere, E> {
+        self.judge_leaf(Scalar::Integer(value.into()))
     }
 
     fn visit_f64<E: serde::de::Error>(mut self, value: f64) -> Result<IsThere, E> {
@@ -428,6 +426,15 @@ mod tests {
             let outcome = check_bytes(&rules, &bytes);
             prop_assert!(is_json || outcome.is_err());
         }
+    }
+
+    #[test]
+    fn a_whole_number_is_judged_to_its_last_digit() {
+        let rules = [ParameterRule { deny: vec!["9007199254740993".into()], ..rule("n") }];
+        let is_fine = |body: &str| check(&rules, body).is_ok();
+        assert!(!is_fine(r#"{"n":9007199254740993}"#));
+        assert!(is_fine(r#"{"n":9007199254740992}"#) && is_fine(r#"{"n":-9007199254740993}"#));
+        assert_eq!(check(&[allow("n", &["18446744073709551615"])], r#"{"n":18446744073709551615}"#), Ok(()));
     }
 
     #[test]

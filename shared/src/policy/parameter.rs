@@ -79,7 +79,8 @@ pub enum Step<'a> {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar<'a> {
     String(&'a str),
-    /// As JSON writes it where it is a whole number, and its value.
+    /// Of 64 bits, exactly: not every one is an `f64`.
+    Integer(i128),
     Number(f64),
     Bool(bool),
     /// An object or an array.
@@ -148,6 +149,7 @@ impl ParameterRule {
         }
         let text = match value {
             Scalar::String(text) => text,
+            Scalar::Integer(number) => &number.to_string(),
             Scalar::Number(number) => &number.to_string(),
             Scalar::Bool(true) => "true",
             Scalar::Bool(false) => "false",
@@ -163,6 +165,8 @@ impl ParameterRule {
 
     fn check_range(&self, value: Scalar<'_>) -> Result<(), String> {
         let number = match value {
+            #[expect(clippy::cast_precision_loss, reason = "a limit is not that exact")]
+            Scalar::Integer(number) => Some(number as f64),
             Scalar::Number(number) => Some(number),
             Scalar::String(_) | Scalar::Bool(_) | Scalar::Other => None,
         };
@@ -233,6 +237,10 @@ mod tests {
         assert!(is_ok(&allow(&["gpt-4o*"]), Scalar::String("gpt-4o-mini")));
         assert!(!is_ok(&allow(&["gpt-4o*"]), Scalar::String("o1")));
         assert!(is_ok(&allow(&["1", "true"]), Scalar::Number(1.0)));
+        assert!(is_ok(&allow(&["9007199254740993"]), Scalar::Integer((1 << 53) + 1)));
+        assert!(!is_ok(&allow(&["9007199254740993"]), Scalar::Integer(1 << 53)));
+        assert!(is_ok(&range(Some(1.0), Some(4096.0)), Scalar::Integer(4096)));
+        assert!(!is_ok(&range(Some(1.0), Some(4096.0)), Scalar::Integer(4097)));
         assert!(is_ok(&allow(&["1", "true"]), Scalar::Bool(true)));
         assert!(!is_ok(&allow(&["*"]), Scalar::Other));
         assert!(!is_ok(&allow(&[]), Scalar::String("")));

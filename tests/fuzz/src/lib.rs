@@ -13,6 +13,7 @@ pub mod keys;
 pub mod manifest;
 pub mod memory;
 pub mod observer;
+pub mod parameters;
 pub mod projects;
 pub mod providers;
 pub mod request_body;
@@ -23,11 +24,12 @@ pub mod token;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target, by the name that its seeds and its binary have.
-pub const TARGETS: [(&str, Target); 9] = [
+pub const TARGETS: [(&str, Target); 10] = [
     ("fresh", fresh::run),
     ("index", index::run),
     ("manifest", manifest::run),
     ("observer", observer::run),
+    ("parameters", parameters::run),
     ("projects", projects::run),
     ("providers", providers::run),
     ("request_body", request_body::run),

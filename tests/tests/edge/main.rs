@@ -37,6 +37,7 @@ mod route_faults;
 mod routing;
 mod sdk_faults;
 mod sdk_routes;
+mod sdk_tools;
 mod snapshot_objects;
 mod streams;
 mod upstream_failures;

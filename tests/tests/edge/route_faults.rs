@@ -1,11 +1,12 @@
 //! Every fault of a provider, where another could be asked and where none could: what
 //! the client saw, how often the upstream was asked, what the event says.
 
-use latchkey_tests::edge::EdgeStack;
-use latchkey_tests::edge::call::send;
+use latchkey_tests::edge::call::{client, send};
 use latchkey_tests::edge::upstream::{TRACE, trace};
+use latchkey_tests::edge::{EdgeStack, chat_body};
 use latchkey_tests::fixture;
-use serde_json::json;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
 use shared::event::{Completion, Outcome};
 use shared::provider::Api;
 use std::time::{Duration, Instant};
@@ -136,5 +137,54 @@ async fn each_is_told_and_survived_as_far_as_it_can_be() {
         assert_eq!(reply.code().is_some(), is_ours, "{fault}");
         let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
         assert_eq!((event.status, event.attempts.len()), (alone, 1), "{fault}");
+    }
+}
+
+/// What is the client's to mend it is told in the provider's own words, and nobody else is asked.
+#[tokio::test]
+async fn a_target_that_takes_no_prefill_is_not_passed_over() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = edge.manifest(1);
+    let apis = [("openai", "/v1/chat/completions"), ("anthropic", "/v1/messages")];
+    let route = |(provider, _)| {
+        serde_json::from_value(json!({"name": provider, "match": [provider], "targets": [
+            {"provider": provider, "model": "first+fault=prefill"},
+            {"provider": provider, "model": "second", "priority": 1},
+        ]}))
+        .unwrap()
+    };
+    manifest.delta.projects[0].routes = apis.map(route).into();
+    edge.publish(&manifest);
+    let asked = |request: RequestBuilder, model: &str, is_streamed: bool, is_prefilled: bool| {
+        let mut body = chat_body(model, is_streamed);
+        body["max_tokens"] = json!(100);
+        if is_prefilled {
+            body["messages"].as_array_mut().unwrap().push(json!({"role": "assistant", "content": "The"}));
+        }
+        request.header("anthropic-version", "2023-06-01").json(&body)
+    };
+    for (provider, path) in apis {
+        for is_streamed in [STREAM, PLAIN] {
+            let upstream = client().post(format!("{}{path}", edge.upstream.url()));
+            let upstream = upstream.bearer_auth("key").header("x-api-key", "key");
+            let own = asked(upstream, "first+fault=prefill", is_streamed, true).send().await.unwrap();
+            let own: Value = own.json().await.unwrap();
+            let trace = trace();
+            let through =
+                || edge.post(&format!("/{provider}{path}")).bearer_auth(&edge.token).header(TRACE, &trace);
+            let reply = send(asked(through(), provider, is_streamed, true)).await;
+            assert_eq!((reply.status, &reply.json()["error"]), (400, &own["error"]), "{provider}");
+            assert!(reply.message().contains("prefill"), "{}", reply.text());
+            assert_eq!(edge.upstream.only(&trace).await["model"], "first+fault=prefill", "{provider}");
+            let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+            let attempts: Vec<_> =
+                event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect();
+            assert_eq!(attempts, [(Some(400), Outcome::Answered)], "{provider}");
+            assert_eq!((event.status, event.completion), (400, Completion::Complete), "{provider}");
+            // And nothing is held against it.
+            let reply = send(asked(through(), provider, is_streamed, false)).await;
+            assert_eq!(reply.status, 200, "{}", reply.text());
+            assert_eq!(edge.upstream.seen(&trace).await[1]["model"], "first+fault=prefill", "{provider}");
+        }
     }
 }

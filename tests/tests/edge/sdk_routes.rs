@@ -18,7 +18,7 @@ use std::process::Command;
 const SECOND_KEY: &str = "sk-upstream-second";
 
 /// As the scripts call them, and the providers that they ask for and that stand by.
-const SDKS: [(&str, &str, &str); 7] = [
+pub(crate) const SDKS: [(&str, &str, &str); 7] = [
     ("chat", "openai", "openai-too"),
     ("responses", "openai", "openai-too"),
     ("ai-openai", "openai", "openai-too"),

@@ -1,10 +1,13 @@
 //! What is answered: words that follow from the request alone, and the tokens they count for.
-//! A token is a word, that is, whatever stands between white space.
+//! A token is a word, that is, whatever stands between white space; in JSON, eight characters.
 
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::content::{Speaker, Turn};
+use crate::schema;
 use crate::script::{Fault, Model};
+use crate::wanted::{Tool, Wanted};
 
 /// The word that makes a frame of ten megabytes.
 const GIANT: usize = 10 << 20;
@@ -12,13 +15,27 @@ const GIANT: usize = 10 << 20;
 /// The longest echo, in characters: a request of 90 MB gets a short answer all the same.
 const ECHO_CHARS: usize = 400;
 
+/// Characters of JSON that make a token, and a chunk.
+const PIECE_CHARS: usize = 8;
+
 pub(crate) struct Answer {
     /// 24 hexadecimal digits; the same request has the same id.
     pub(crate) id: String,
     /// The words, each with the space that precedes it: the chunks of a stream, the text when joined.
     pub(crate) words: Vec<String>,
+    /// Instead of words.
+    pub(crate) calls: Vec<Call>,
     pub(crate) finish: Finish,
     pub(crate) usage: Usage,
+}
+
+/// A call of one of the client's tools.
+pub(crate) struct Call {
+    /// As that of the answer, with the call's number.
+    pub(crate) id: String,
+    pub(crate) name: String,
+    /// Its arguments in JSON, chunk by chunk.
+    pub(crate) pieces: Vec<String>,
 }
 
 /// Why the answer ends where it does.
@@ -27,6 +44,8 @@ pub(crate) enum Finish {
     Stop,
     /// The request's own limit on output tokens cut it short.
     Length,
+    /// The client is to call its tools.
+    Calls,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,45 +63,102 @@ impl Usage {
 impl Answer {
     /// Answers the last turn of the user in at most `limit` tokens. The model option `chunks` sets
     /// the exact number of words and wins over the limit, since a test that asks for it counts them.
-    pub(crate) fn compose(model: &Model, turns: &[Turn], limit: Option<usize>) -> Self {
-        let question = turns.iter().rev().find(|turn| turn.speaker == Speaker::User);
-        let sentence = sentence(question.map_or("", |turn| turn.text.as_str()));
-        let available = sentence.split_whitespace().count();
-        let count = match (model.script.chunks, limit) {
-            (Some(chunks), _) => chunks,
-            (None, Some(limit)) => available.min(limit),
-            (None, None) => available,
+    pub(crate) fn compose(model: &Model, turns: &[Turn], limit: Option<usize>, wanted: &Wanted) -> Self {
+        let id = id(&model.name, turns);
+        let limit = limit.unwrap_or(usize::MAX);
+        let called = wanted.called(turns);
+        let (words, calls, is_whole) = match wanted.schema() {
+            _ if !called.is_empty() => {
+                let (calls, is_whole) = Call::all(&called, &id, limit);
+                (Vec::new(), calls, is_whole)
+            }
+            Some(schema) => {
+                let (words, is_whole) = kept(pieces(&schema::example(schema)), limit);
+                (words, Vec::new(), is_whole)
+            }
+            None => {
+                let (words, is_whole) = spoken(model, turns, limit);
+                (words, Vec::new(), is_whole)
+            }
         };
-        let mut words: Vec<String> = sentence
-            .split_whitespace()
-            .cycle()
-            .take(count)
-            .enumerate()
-            .map(|(index, word)| if index == 0 { word.to_owned() } else { format!(" {word}") })
-            .collect();
-        let another = match &model.script.fault {
-            Some(Fault::Giant) => Some("x".repeat(GIANT)),
-            _ => model.script.says.clone(),
-        };
-        // The second, or the only one.
-        if let Some((another, word)) = another.zip(words.iter_mut().take(2).last()) {
-            *word = format!(" {another}");
-        }
+        let output = words.len() + calls.iter().map(|call| call.pieces.len()).sum::<usize>();
         Self {
-            id: id(&model.name, turns),
-            finish: if count < available && model.script.chunks.is_none() {
-                Finish::Length
-            } else {
-                Finish::Stop
+            id,
+            finish: match (is_whole, calls.is_empty()) {
+                (false, _) => Finish::Length,
+                (true, false) => Finish::Calls,
+                (true, true) => Finish::Stop,
             },
-            usage: Usage { input: turns.iter().map(|turn| tokens(&turn.text)).sum(), output: words.len() },
+            usage: Usage { input: turns.iter().map(|turn| tokens(&turn.text)).sum(), output },
             words,
+            calls,
         }
     }
 
     pub(crate) fn text(&self) -> String {
         self.words.concat()
     }
+}
+
+impl Call {
+    /// Those that `limit` leaves something of, and whether that is all.
+    fn all(tools: &[&Tool], answer: &str, limit: usize) -> (Vec<Self>, bool) {
+        let (mut calls, mut left, mut is_whole) = (Vec::new(), limit, true);
+        for (at, tool) in tools.iter().enumerate() {
+            let (pieces, is_all) = kept(pieces(&schema::example(&tool.schema)), left);
+            (left, is_whole) = (left - pieces.len(), is_whole && is_all);
+            if !pieces.is_empty() {
+                calls.push(Self { id: format!("{answer}{at}"), name: tool.name.clone(), pieces });
+            }
+        }
+        (calls, is_whole)
+    }
+
+    /// In JSON, and incomplete where the answer was cut short.
+    pub(crate) fn arguments(&self) -> String {
+        self.pieces.concat()
+    }
+
+    /// As a value, which they are not where the answer was cut short.
+    pub(crate) fn value(&self) -> Value {
+        serde_json::from_str(&self.arguments()).unwrap_or_default()
+    }
+}
+
+/// The sentence that echoes the last turn of the user, and whether it is all there.
+fn spoken(model: &Model, turns: &[Turn], limit: usize) -> (Vec<String>, bool) {
+    let question = turns.iter().rev().find(|turn| turn.speaker == Speaker::User);
+    let sentence = sentence(question.map_or("", |turn| turn.text.as_str()));
+    let available = sentence.split_whitespace().count();
+    let count = model.script.chunks.unwrap_or(available.min(limit));
+    let mut words: Vec<String> = sentence
+        .split_whitespace()
+        .cycle()
+        .take(count)
+        .enumerate()
+        .map(|(index, word)| if index == 0 { word.to_owned() } else { format!(" {word}") })
+        .collect();
+    let another = match &model.script.fault {
+        Some(Fault::Giant) => Some("x".repeat(GIANT)),
+        _ => model.script.says.clone(),
+    };
+    // The second, or the only one.
+    if let Some((another, word)) = another.zip(words.iter_mut().take(2).last()) {
+        *word = format!(" {another}");
+    }
+    (words, count >= available || model.script.chunks.is_some())
+}
+
+fn pieces(json: &Value) -> Vec<String> {
+    let text: Vec<char> = json.to_string().chars().collect();
+    text.chunks(PIECE_CHARS).map(|piece| piece.iter().collect()).collect()
+}
+
+/// At most `limit` of them, and whether that is all.
+fn kept(mut pieces: Vec<String>, limit: usize) -> (Vec<String>, bool) {
+    let is_all = pieces.len() <= limit;
+    pieces.truncate(limit);
+    (pieces, is_all)
 }
 
 pub(crate) fn tokens(text: &str) -> usize {
@@ -126,7 +202,7 @@ mod tests {
     fn compose(model: &str, limit: Option<usize>) -> Answer {
         let turns = [Turn::other("Be kind.".to_owned()), Turn::user("good  morning".to_owned())];
         let model = Model::try_from(model.to_owned()).unwrap();
-        Answer::compose(&model, &turns, limit)
+        Answer::compose(&model, &turns, limit, &Wanted::default())
     }
 
     #[test]
@@ -152,6 +228,7 @@ mod tests {
     fn a_huge_question_is_echoed_in_part() {
         let turns = [Turn::user("é".repeat(100_000))];
         let model = Model::try_from("m".to_owned()).unwrap();
-        assert!(Answer::compose(&model, &turns, None).text().len() < 1_000);
+        let answer = Answer::compose(&model, &turns, None, &Wanted::default());
+        assert!(answer.text().len() < 1_000);
     }
 }

@@ -8,13 +8,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Finish};
+use crate::answer::{Answer, Call, Finish};
 use crate::content::{Part, Speaker, Turn, join};
 use crate::error::Problem;
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told};
 use crate::script::{Asked, Script, UsageTold};
 use crate::stage::Stage;
+use crate::wanted::{Choice, Tool, Wanted};
 
 const MODELS: [&str; 2] = ["gemini-example", "gemini-example-mini"];
 
@@ -26,6 +27,9 @@ struct Request {
     system_instruction: Option<Content>,
     #[serde(alias = "generation_config")]
     generation_config: Option<GenerationConfig>,
+    tools: Option<Vec<Offer>>,
+    #[serde(alias = "tool_config")]
+    tool_config: Option<ToolConfig>,
 }
 
 #[derive(Deserialize)]
@@ -40,6 +44,41 @@ struct Content {
 struct GenerationConfig {
     #[serde(alias = "max_output_tokens")]
     max_output_tokens: Option<usize>,
+    #[serde(alias = "response_mime_type")]
+    response_mime_type: Option<String>,
+    #[serde(alias = "response_schema", alias = "responseJsonSchema", alias = "response_json_schema")]
+    response_schema: Option<Value>,
+}
+
+/// Its own tools, such as its search, have other names.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Offer {
+    #[serde(default, alias = "function_declarations")]
+    function_declarations: Vec<Declaration>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Declaration {
+    name: Value,
+    #[serde(default, alias = "parametersJsonSchema", alias = "parameters_json_schema")]
+    parameters: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ToolConfig {
+    #[serde(alias = "function_calling_config")]
+    function_calling_config: Option<Calling>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Calling {
+    mode: Option<String>,
+    #[serde(default, alias = "allowed_function_names")]
+    allowed_function_names: Vec<String>,
 }
 
 /// The three forms of an answer.
@@ -71,7 +110,7 @@ pub(crate) async fn generate(Path(target): Path<String>, exchange: Exchange) -> 
     };
     let asked = Asked::try_from(model.to_owned());
     exchange
-        .answer(|request, stage| Ok(reply(asked.map_err(Problem::InvalidRequest)?, form, request, stage)))
+        .answer(|request, stage| reply(asked.map_err(Problem::InvalidRequest)?, form, request, stage))
         .await
 }
 
@@ -96,14 +135,15 @@ fn object(name: &str) -> Value {
     })
 }
 
-fn reply(asked: Asked, form: Form, request: Request, stage: &Stage) -> (Script, Reply) {
-    let Request { contents, system_instruction, generation_config } = request;
+fn reply(asked: Asked, form: Form, request: Request, stage: &Stage) -> Result<(Script, Reply), Problem> {
+    let wanted = wanted(&request)?;
+    let Request { contents, system_instruction, generation_config, .. } = request;
     let mut turns: Vec<Turn> =
         system_instruction.into_iter().map(|content| Turn::other(join(content.parts))).collect();
     turns.extend(contents.into_iter().map(Turn::from));
     let limit = generation_config.and_then(|config| config.max_output_tokens);
     let model = stage.admit(asked, &turns);
-    let answer = Answer::compose(&model, &turns, limit);
+    let answer = Answer::compose(&model, &turns, limit, &wanted);
     let chunk = Chunk {
         id: answer.id.clone(),
         model: model.name,
@@ -114,12 +154,40 @@ fn reply(asked: Asked, form: Form, request: Request, stage: &Stage) -> (Script, 
     let reply = match form {
         Form::Plain => {
             let output = answer.usage.output;
-            Reply::Json(chunk.object(&answer.text(), output, Some(answer.finish)), chunk.told(output))
+            let parts = if answer.calls.is_empty() {
+                json!([{"text": answer.text()}])
+            } else {
+                answer.calls.iter().map(function_call).collect()
+            };
+            Reply::Json(chunk.object(&parts, output, Some(answer.finish)), chunk.told(output))
         }
         Form::Sse => Reply::Events(sse(chunk, answer)),
         Form::Array => Reply::Events(array(chunk, answer)),
     };
-    (model.script, reply)
+    Ok((model.script, reply))
+}
+
+/// `ANY` with one allowed name is a choice of that function; with several it is of the first.
+fn wanted(request: &Request) -> Result<Wanted, Problem> {
+    let declared = request.tools.iter().flatten().flat_map(|offer| &offer.function_declarations);
+    let tools = declared.filter_map(|function| Tool::new(&function.name, &function.parameters)).collect();
+    let calling = request.tool_config.as_ref().and_then(|config| config.function_calling_config.as_ref());
+    let allowed = calling.and_then(|calling| calling.allowed_function_names.first());
+    let choice = match (calling.and_then(|calling| calling.mode.as_deref()), allowed) {
+        (Some("NONE"), _) => Choice::None,
+        (Some("ANY"), Some(name)) => Choice::Named(name.clone()),
+        (Some("ANY"), None) => Choice::Any,
+        _ => Choice::Auto,
+    };
+    let config = request.generation_config.as_ref();
+    let config = config.filter(|config| config.response_mime_type.as_deref() == Some("application/json"));
+    let schema =
+        config.map(|config| config.response_schema.clone().unwrap_or_else(|| json!({"type": "object"})));
+    Ok(Wanted::tools(tools, choice)?.in_form(schema))
+}
+
+fn function_call(call: &Call) -> Value {
+    json!({"functionCall": {"name": call.name, "args": call.value()}})
 }
 
 /// A user may leave out the role.
@@ -150,8 +218,8 @@ impl Chunk {
     }
 
     /// `output` is the number of tokens so far: Gemini reports usage in every part, and adds it up.
-    fn object(&self, text: &str, output: usize, finish: Option<Finish>) -> Value {
-        let mut candidate = json!({"content": {"parts": [{"text": text}], "role": "model"}, "index": 0});
+    fn object(&self, parts: &Value, output: usize, finish: Option<Finish>) -> Value {
+        let mut candidate = json!({"content": {"parts": parts, "role": "model"}, "index": 0});
         if let Some(finish) = finish.filter(|_| !self.has_no_end) {
             candidate["finishReason"] = json!(finish_reason(finish));
         }
@@ -172,44 +240,54 @@ impl Chunk {
     }
 }
 
+/// What comes one after the other, with the tokens so far: a word, or a whole call.
+fn parts(answer: Answer) -> impl Iterator<Item = (Value, usize)> + Send {
+    let words = answer.words.into_iter().map(|word| (json!([{"text": word}]), 1));
+    let calls = answer.calls.into_iter().map(|call| (json!([function_call(&call)]), call.pieces.len()));
+    words.chain(calls).scan(0, |output, (part, tokens)| {
+        *output += tokens;
+        Some((part, *output))
+    })
+}
+
+/// The last part has the reason why it is the last, and nothing else.
+fn last(chunk: &Chunk, answer: &Answer) -> Value {
+    chunk.object(&json!([{"text": ""}]), answer.usage.output, Some(answer.finish))
+}
+
 /// Lines end in CR LF, as Gemini's do.
 fn sse(chunk: Chunk, answer: Answer) -> Events {
     let frame = |body: &Value, told| Frame::from(format!("data: {body}\r\n\r\n")).telling(told);
-    let output = answer.usage.output;
-    let last = frame(&chunk.object("", output, Some(answer.finish)), chunk.told(output));
-    let words = answer.words.into_iter().enumerate();
+    let last = frame(&last(&chunk, &answer), chunk.told(answer.usage.output));
     Events {
         content_type: "text/event-stream",
         head: Vec::new(),
         deltas: Box::new(
-            words.map(move |(index, word)| {
-                frame(&chunk.object(&word, index + 1, None), chunk.told(index + 1))
-            }),
+            parts(answer)
+                .map(move |(part, output)| frame(&chunk.object(&part, output, None), chunk.told(output))),
         ),
         tail: vec![last],
     }
 }
 
 fn array(chunk: Chunk, answer: Answer) -> Events {
-    let output = answer.usage.output;
-    let last = format!("{}]", chunk.object("", output, Some(answer.finish)));
-    let last = Frame::from(last).telling(chunk.told(output));
-    let words = answer.words.into_iter().enumerate().map(move |(index, word)| {
-        let frame = format!("{},\r\n", chunk.object(&word, index + 1, None));
-        Frame::from(frame).telling(chunk.told(index + 1))
+    let last = Frame::from(format!("{}]", last(&chunk, &answer))).telling(chunk.told(answer.usage.output));
+    let parts = parts(answer).map(move |(part, output)| {
+        let frame = format!("{},\r\n", chunk.object(&part, output, None));
+        Frame::from(frame).telling(chunk.told(output))
     });
     Events {
         content_type: "application/json; charset=UTF-8",
         head: vec![Bytes::from_static(b"[").into()],
         // Each brings the comma to the one after it: the last part always follows.
-        deltas: Box::new(words),
+        deltas: Box::new(parts),
         tail: vec![last],
     }
 }
 
 fn finish_reason(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop => "STOP",
+        Finish::Stop | Finish::Calls => "STOP",
         Finish::Length => "MAX_TOKENS",
     }
 }

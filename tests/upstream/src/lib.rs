@@ -13,10 +13,12 @@ mod gemini;
 mod openai;
 mod record;
 mod reply;
+mod schema;
 mod script;
 mod server;
 mod stage;
 mod tally;
+mod wanted;
 mod wire;
 
 pub use server::{Options, serve, serve_until};

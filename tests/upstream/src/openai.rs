@@ -6,6 +6,7 @@ mod embeddings;
 mod models;
 mod responses;
 mod upload;
+mod wanted;
 
 pub(crate) use chat::{chat, stream as chat_stream};
 pub(crate) use completions::completions;

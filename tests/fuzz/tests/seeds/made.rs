@@ -37,6 +37,7 @@ pub(crate) fn seeds() -> Vec<Seed> {
         .chain(of("token", tokens()))
         .chain(of("observer", answers()))
         .chain(of("request_body", requests()))
+        .chain(of("parameters", bodies()))
         .collect()
 }
 
@@ -136,6 +137,57 @@ fn requests() -> Vec<(&'static str, Vec<u8>)> {
         ("others", format!("{model},\"stream_options\":{{\"include_obfuscation\":false}}}}")),
     ]
     .map(|(name, body)| (name, body.into_bytes()))
+    .to_vec()
+}
+
+/// By which policies, and in what pieces, before the body itself.
+fn bodies() -> Vec<(&'static str, Vec<u8>)> {
+    let utf16 = r#"{"model": "gpt-4o"}"#.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let nested =
+        |depth| format!(r#"{{"x": {}1{}, "model": "gpt-4o"}}"#, "[".repeat(depth), "]".repeat(depth));
+    let text = |case: u8, text: &str| (case, text.as_bytes().to_vec());
+    [
+        ("model", text(0, r#"{"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}"#)),
+        ("model-denied", text(0, r#"{"model": "o1", "messages": []}"#)),
+        ("model-null", text(0, r#"{"model": null}"#)),
+        ("empty", text(0, "")),
+        ("duplicate", text(0, r#"{"model": "gpt-4o", "model": "o1"}"#)),
+        ("duplicate-escaped", text(0, r#"{"model": "gpt-4o", "mod\u0065l": "gpt-4o"}"#)),
+        ("duplicate-unread", text(0, r#"{"x": 1, "x": {"model": 2}, "model": "gpt-4o"}"#)),
+        ("escaped", text(0, r#"{"\u006dodel": "\u0067pt-4o\u002d\ud83d\ude00"}"#)),
+        ("escaped-denied", text(0, r#"{"mod\u0065l": "o1"}"#)),
+        ("other-case", text(0, r#"{"model": "gpt-4o", "Model": "o1"}"#)),
+        ("surrogate", text(0, r#"{"model": "gpt-4o\ud800"}"#)),
+        ("surrogate-name", text(0, r#"{"\ud800": 1, "model": "gpt-4o"}"#)),
+        ("surrogate-unread", text(0, r#"{"x": "\udc00\ud800", "model": "gpt-4o"}"#)),
+        ("not-utf8", (0, b"{\"x\": \"\xff\", \"model\": \"gpt-4o\xff\"}".to_vec())),
+        ("utf16", (0, utf16)),
+        ("mark", text(0, "\u{feff}{\"model\": \"gpt-4o\"}")),
+        ("trailing", text(0, r#"{"model": "gpt-4o"}{"model": "o1"}"#)),
+        ("nested", text(0, &nested(100))),
+        ("nested-deep", text(0, &nested(200))),
+        ("numbers", text(1, r#"{"max_tokens": 0.1e1, "temperature": -0, "n": 1.0, "seed": 2E+3, "stream": true}"#)),
+        ("bounds", text(1, r#"{"max_tokens": 4096, "temperature": 0, "n": -7}"#)),
+        ("bounds-large", text(1, r#"{"max_tokens": 4097}"#)),
+        ("number-large", text(1, r#"{"max_tokens": 1e400}"#)),
+        ("number-large-unread", text(1, r#"{"x": [1e400, -1e400], "n": 25e-1}"#)),
+        ("integer-exact", text(1, r#"{"n": 9007199254740993}"#)),
+        ("integer-denied", text(1, r#"{"seed": 9007199254740993}"#)),
+        ("integer-long", text(1, r#"{"seed": 98765432109876543210, "max_tokens": 98765432109876543210}"#)),
+        ("forbidden", text(2, r#"{"messages": [{"audio": null}, {"audio": {}}], "tools": null, "stream_options": 1}"#)),
+        ("required", text(3, r#"{"response_format": {"type": "json_schema", "json_schema": {"name": "n"}}, "user": 0}"#)),
+        ("required-missing", text(3, r#"{"response_format": {"type": "json_schema"}, "user": null}"#)),
+        ("models", text(4, r#"{"models": ["openai/a", "openai/b"], "provider": {"order": ["fast"]}}"#)),
+        ("models-denied", text(4, r#"{"model": "openai/a", "models": ["openai/a", "openai/b:free"]}"#)),
+        ("models-null", text(4, r#"{"models": ["openai/a", null]}"#)),
+        ("tools", text(5, r#"{"tools": [{"type": "function", "function": {"name": "add", "strict": null}}]}"#)),
+        ("tools-required", text(5, r#"{"tools": [{"type": "function"}]}"#)),
+        ("tools-leaf", text(5, r#"{"tools": [{"type": "function", "function": 1}]}"#)),
+        ("owners", text(6, r#"{"model": "o1-mini", "n": 7}"#)),
+        ("path", text(7, r#"{"a": [{"b": [{"c": [{"d": ["x"]}, 1]}]}], "b": {"c": {"d": {"e": {"f": {"g": {"h": {}}}}}}}}"#)),
+        ("path-denied", text(7, r#"{"a": 1, "b": {"c": {"d": {"e": {"f": {"g": {"h": {"\u00fc": 1}}}}}}}}"#)),
+    ]
+    .map(|(name, (case, body))| (name, [&[case, 5], body.as_slice()].concat()))
     .to_vec()
 }
 

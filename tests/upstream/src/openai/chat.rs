@@ -7,13 +7,16 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Finish, Usage};
+use super::wanted::wanted;
+use crate::answer::{Answer, Call, Finish, Usage};
 use crate::content::{Message, Turn};
+use crate::error::Problem;
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, data};
 use crate::script::{Asked, Model, Script, UsageTold};
 use crate::server::Options;
 use crate::stage::Stage;
+use crate::wanted::Wanted;
 
 #[derive(Deserialize)]
 struct Request {
@@ -23,6 +26,11 @@ struct Request {
     stream_options: Option<StreamOptions>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
+    tools: Option<Vec<Value>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    #[serde(default)]
+    response_format: Value,
 }
 
 #[derive(Deserialize)]
@@ -31,19 +39,26 @@ pub(super) struct StreamOptions {
 }
 
 pub(crate) async fn chat(exchange: Exchange) -> Response {
-    exchange.answer(|request, stage| Ok(reply(request, stage))).await
+    exchange.answer(reply).await
 }
 
 /// A stream that answers nobody in particular.
 pub(crate) fn stream(model: &Model, options: Options) -> Reply {
-    Reply::Events(events(model, Answer::compose(model, &[], None), options, false))
+    let answer = Answer::compose(model, &[], None, &Wanted::default());
+    Reply::Events(events(model, answer, options, false))
 }
 
-fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
-    let Request { model, messages, stream, stream_options, max_tokens, max_completion_tokens } = request;
+fn reply(request: Request, stage: &Stage) -> Result<(Script, Reply), Problem> {
+    let Request { model, messages, stream, stream_options, max_tokens, max_completion_tokens, .. } = request;
+    let wanted = wanted(
+        request.tools.as_deref(),
+        request.tool_choice.as_ref(),
+        request.parallel_tool_calls,
+        &request.response_format,
+    )?;
     let turns: Vec<Turn> = messages.into_iter().map(Turn::from).collect();
     let model = stage.admit(model, &turns);
-    let answer = Answer::compose(&model, &turns, max_completion_tokens.or(max_tokens));
+    let answer = Answer::compose(&model, &turns, max_completion_tokens.or(max_tokens), &wanted);
     let reply = if stream == Some(true) {
         let include_usage = stream_options.and_then(|options| options.include_usage) == Some(true);
         Reply::Events(events(&model, answer, stage.options, include_usage))
@@ -56,10 +71,16 @@ fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
         }
         Reply::Json(body, told)
     };
-    (model.script, reply)
+    Ok((model.script, reply))
 }
 
 fn completion(model: &Model, answer: &Answer, options: Options) -> Value {
+    let mut message =
+        json!({"role": "assistant", "content": answer.text(), "refusal": null, "annotations": []});
+    if !answer.calls.is_empty() {
+        message["content"] = Value::Null;
+        message["tool_calls"] = answer.calls.iter().map(|call| tool_call(call, &call.arguments())).collect();
+    }
     json!({
         "id": format!("chatcmpl-{}", answer.id),
         "object": "chat.completion",
@@ -67,7 +88,7 @@ fn completion(model: &Model, answer: &Answer, options: Options) -> Value {
         "model": model.name,
         "choices": [{
             "index": 0,
-            "message": {"role": "assistant", "content": answer.text(), "refusal": null, "annotations": []},
+            "message": message,
             "logprobs": null,
             "finish_reason": finish_reason(answer.finish),
         }],
@@ -86,7 +107,12 @@ fn events(model: &Model, answer: Answer, options: Options, include_usage: bool) 
         include_usage,
     };
     let so_far = |output| Usage { output, ..answer.usage };
-    let head = chunk.choice(&json!({"role": "assistant", "content": "", "refusal": null}), None, so_far(0));
+    let mut opening = json!({"role": "assistant", "content": "", "refusal": null});
+    if let Some(first) = answer.calls.first() {
+        opening["content"] = Value::Null;
+        opening["tool_calls"] = json!([opened(0, first)]);
+    }
+    let head = chunk.choice(&opening, None, so_far(0));
     let mut tail = vec![chunk.choice(&json!({}), Some(finish_reason(answer.finish)), answer.usage)];
     let is_told_last = include_usage && model.script.usage == UsageTold::Usual;
     tail.extend(is_told_last.then(|| chunk.frame(&json!([]), Some(answer.usage))));
@@ -94,15 +120,40 @@ fn events(model: &Model, answer: Answer, options: Options, include_usage: bool) 
         tail.push(Bytes::from_static(b"data: [DONE]\n\n").into());
     }
     let input = answer.usage.input;
-    let words = answer.words.into_iter().enumerate().map(move |(index, word)| {
-        chunk.choice(&json!({"content": word}), None, Usage { input, output: index + 1 })
+    let words = answer.words.into_iter().map(|word| (json!({"content": word}), 1));
+    let deltas = words.chain(deltas_of_calls(answer.calls)).scan(0, |output, (delta, tokens)| {
+        *output += tokens;
+        Some((delta, *output))
     });
+    let deltas = deltas.map(move |(delta, output)| chunk.choice(&delta, None, Usage { input, output }));
     Events {
         content_type: "text/event-stream; charset=utf-8",
         head: iter::once(head).collect(),
-        deltas: Box::new(words),
+        deltas: Box::new(deltas),
         tail,
     }
+}
+
+/// With the tokens that each counts for. The first call is there from the opening on.
+fn deltas_of_calls(calls: Vec<Call>) -> impl Iterator<Item = (Value, usize)> + Send {
+    calls.into_iter().enumerate().flat_map(|(index, call)| {
+        let opened = (index > 0).then(|| (json!({"tool_calls": [opened(index, &call)]}), 0));
+        let pieces = call.pieces.into_iter().map(move |piece| {
+            (json!({"tool_calls": [{"index": index, "function": {"arguments": piece}}]}), 1)
+        });
+        opened.into_iter().chain(pieces)
+    })
+}
+
+fn opened(index: usize, call: &Call) -> Value {
+    let mut opened = tool_call(call, "");
+    opened["index"] = json!(index);
+    opened
+}
+
+fn tool_call(call: &Call, arguments: &str) -> Value {
+    let function = json!({"name": call.name, "arguments": arguments});
+    json!({"id": format!("call_{}", call.id), "type": "function", "function": function})
 }
 
 /// What every chunk of a stream repeats.
@@ -143,6 +194,7 @@ pub(super) fn finish_reason(finish: Finish) -> &'static str {
     match finish {
         Finish::Stop => "stop",
         Finish::Length => "length",
+        Finish::Calls => "tool_calls",
     }
 }
 

@@ -12,6 +12,7 @@ use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, data};
 use crate::script::{Asked, Script, UsageTold};
 use crate::stage::Stage;
+use crate::wanted::Wanted;
 
 #[derive(Deserialize)]
 struct Request {
@@ -30,7 +31,7 @@ fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     let Request { model, prompt, stream, stream_options, max_tokens } = request;
     let turns = [Turn::user(prompt)];
     let model = stage.admit(model, &turns);
-    let answer = Answer::compose(&model, &turns, max_tokens);
+    let answer = Answer::compose(&model, &turns, max_tokens, &Wanted::default());
     let object =
         Object { id: format!("cmpl-{}", answer.id), model: model.name, created: stage.options.created };
     let is_told = match model.script.usage {

@@ -1,11 +1,15 @@
 //! `POST /v1/responses`. Nothing is stored, so there is no GET.
 
+use std::iter;
+
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Answer, Finish, Usage};
+use super::wanted::wanted;
+use crate::answer::{Answer, Call, Finish, Usage};
 use crate::content::{Message, Turn};
+use crate::error::Problem;
 use crate::exchange::Exchange;
 use crate::reply::{Events, Frame, Reply, Told, event};
 use crate::script::{Asked, Script, UsageTold};
@@ -18,6 +22,11 @@ struct Request {
     instructions: Option<String>,
     stream: Option<bool>,
     max_output_tokens: Option<usize>,
+    tools: Option<Vec<Value>>,
+    tool_choice: Option<Value>,
+    parallel_tool_calls: Option<bool>,
+    #[serde(default)]
+    text: Value,
 }
 
 #[derive(Deserialize)]
@@ -28,25 +37,33 @@ enum Input {
 }
 
 pub(crate) async fn responses(exchange: Exchange) -> Response {
-    exchange.answer(|request, stage| Ok(reply(request, stage))).await
+    exchange.answer(reply).await
 }
 
-fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
-    let Request { model, input, instructions, stream, max_output_tokens } = request;
+fn reply(request: Request, stage: &Stage) -> Result<(Script, Reply), Problem> {
+    let Request { model, input, instructions, stream, max_output_tokens, .. } = request;
+    let Request { tools, tool_choice, parallel_tool_calls, text, .. } = request;
+    let wanted = wanted(tools.as_deref(), tool_choice.as_ref(), parallel_tool_calls, &text["format"])?;
     let mut turns: Vec<Turn> = instructions.iter().cloned().map(Turn::other).collect();
     match input {
         Input::Text(text) => turns.push(Turn::user(text)),
         Input::Items(items) => turns.extend(items.into_iter().map(Turn::from)),
     }
     let model = stage.admit(model, &turns);
-    let answer = Answer::compose(&model, &turns, max_output_tokens);
+    let answer = Answer::compose(&model, &turns, max_output_tokens, &wanted);
     let response = Object {
         id: format!("resp_{}", answer.id),
         message_id: format!("msg_{}", answer.id),
         model: model.name,
         created: stage.options.created,
-        instructions,
-        max_output_tokens,
+        repeated: json!({
+            "instructions": instructions,
+            "max_output_tokens": max_output_tokens,
+            "parallel_tool_calls": parallel_tool_calls.unwrap_or(true),
+            "text": {"format": text.get("format").unwrap_or(&json!({"type": "text"}))},
+            "tool_choice": tool_choice.unwrap_or(json!("auto")),
+            "tools": tools.unwrap_or_default(),
+        }),
         has_usage: model.script.usage != UsageTold::None,
         has_no_end: model.script.has_no_end,
     };
@@ -55,7 +72,7 @@ fn reply(request: Request, stage: &Stage) -> (Script, Reply) {
     } else {
         Reply::Json(response.finished(&answer), response.told(&answer))
     };
-    (model.script, reply)
+    Ok((model.script, reply))
 }
 
 /// The response object, which a stream shows three times at different stages.
@@ -64,8 +81,8 @@ struct Object {
     message_id: String,
     model: String,
     created: u64,
-    instructions: Option<String>,
-    max_output_tokens: Option<usize>,
+    /// What it has of the request.
+    repeated: Value,
     has_usage: bool,
     /// A stream stops before its last event.
     has_no_end: bool,
@@ -78,7 +95,11 @@ impl Object {
 
     fn finished(&self, answer: &Answer) -> Value {
         let status = status(answer.finish);
-        let output = json!([self.message(status, &json!([part(&answer.text())]))]);
+        let output = if answer.calls.is_empty() {
+            json!([self.message(status, &json!([part(&answer.text())]))])
+        } else {
+            answer.calls.iter().map(|call| function_call(call, status, &call.arguments())).collect()
+        };
         let mut object = self.object(status, &output);
         if self.has_usage {
             object["usage"] = usage(answer.usage);
@@ -90,7 +111,7 @@ impl Object {
     }
 
     fn object(&self, status: &str, output: &Value) -> Value {
-        json!({
+        let mut object = json!({
             "id": self.id,
             "object": "response",
             "created_at": self.created,
@@ -98,25 +119,23 @@ impl Object {
             "background": false,
             "error": null,
             "incomplete_details": null,
-            "instructions": self.instructions,
-            "max_output_tokens": self.max_output_tokens,
             "metadata": {},
             "model": self.model,
             "output": output,
-            "parallel_tool_calls": true,
             "previous_response_id": null,
             "reasoning": {"effort": null, "summary": null},
             "service_tier": "default",
             "store": false,
             "temperature": 1.0,
-            "text": {"format": {"type": "text"}},
-            "tool_choice": "auto",
-            "tools": [],
             "top_p": 1.0,
             "truncation": "disabled",
             "usage": null,
             "user": null,
-        })
+        });
+        for (name, value) in self.repeated.as_object().into_iter().flatten() {
+            object[name] = value.clone();
+        }
+        object
     }
 
     fn message(&self, status: &str, content: &Value) -> Value {
@@ -125,51 +144,95 @@ impl Object {
 
     fn events(self, answer: Answer) -> Events {
         let started = self.object("in_progress", &json!([]));
-        let head = numbered(
-            0,
-            [
-                json!({"type": "response.created", "response": started}),
-                json!({"type": "response.in_progress", "response": started}),
-                json!({"type": "response.output_item.added", "output_index": 0,
-                "item": self.message("in_progress", &json!([]))}),
-                json!({"type": "response.content_part.added", "item_id": self.message_id, "output_index": 0,
-                "content_index": 0, "part": part("")}),
-            ],
-        );
-        let text = answer.text();
-        let first_delta = head.len();
-        let mut tail = numbered(
-            first_delta + answer.words.len(),
-            [
-                json!({"type": "response.output_text.done", "item_id": self.message_id, "output_index": 0,
-                "content_index": 0, "text": text, "logprobs": []}),
-                json!({"type": "response.content_part.done", "item_id": self.message_id, "output_index": 0,
-                "content_index": 0, "part": part(&text)}),
-                json!({"type": "response.output_item.done", "output_index": 0,
-                "item": self.message(status(answer.finish), &json!([part(&text)]))}),
-                json!({"type": format!("response.{}", status(answer.finish)), "response": self.finished(&answer)}),
-            ],
-        );
-        if self.has_no_end {
-            tail.pop();
-        } else if let Some(last) = tail.pop() {
-            tail.push(last.telling(self.told(&answer)));
+        let mut head = vec![
+            json!({"type": "response.created", "response": started}),
+            json!({"type": "response.in_progress", "response": started}),
+        ];
+        let status = status(answer.finish);
+        let told = self.told(&answer);
+        let last = json!({"type": format!("response.{status}"), "response": self.finished(&answer)});
+        let (deltas, tail): (Deltas, Vec<Value>) = if answer.calls.is_empty() {
+            head.extend(self.message_opened());
+            let tail = self.message_closed(status, &answer.text());
+            (Box::new(self.message_deltas(answer.words)), tail.into())
+        } else {
+            let events: Vec<Value> = events_of_calls(answer.calls, status).collect();
+            (Box::new(events.into_iter()), Vec::new())
+        };
+        let (first_delta, first_after) = (head.len(), head.len() + deltas.len());
+        let last = numbered(first_after + tail.len(), last).telling(told);
+        let tail = (first_after..).zip(tail).map(|(at, body)| numbered(at, body));
+        Events {
+            content_type: "text/event-stream; charset=utf-8",
+            head: (0..).zip(head).map(|(at, body)| numbered(at, body)).collect(),
+            deltas: Box::new((first_delta..).zip(deltas).map(|(at, body)| numbered(at, body))),
+            tail: tail.chain((!self.has_no_end).then_some(last)).collect(),
         }
-        let deltas = answer.words.into_iter().enumerate().map(move |(index, word)| {
-            event(&json!({"type": "response.output_text.delta", "sequence_number": first_delta + index,
-                "item_id": self.message_id, "output_index": 0, "content_index": 0, "delta": word, "logprobs": []}))
-        });
-        Events { content_type: "text/event-stream; charset=utf-8", head, deltas: Box::new(deltas), tail }
+    }
+
+    fn message_opened(&self) -> [Value; 2] {
+        [
+            json!({"type": "response.output_item.added", "output_index": 0,
+                "item": self.message("in_progress", &json!([]))}),
+            json!({"type": "response.content_part.added", "item_id": self.message_id, "output_index": 0,
+                "content_index": 0, "part": part("")}),
+        ]
+    }
+
+    fn message_deltas(&self, words: Vec<String>) -> impl ExactSizeIterator<Item = Value> + Send + use<> {
+        let id = self.message_id.clone();
+        words.into_iter().map(move |word| {
+            json!({"type": "response.output_text.delta", "item_id": id, "output_index": 0, "content_index": 0,
+                "delta": word, "logprobs": []})
+        })
+    }
+
+    fn message_closed(&self, status: &str, text: &str) -> [Value; 3] {
+        [
+            json!({"type": "response.output_text.done", "item_id": self.message_id, "output_index": 0,
+                "content_index": 0, "text": text, "logprobs": []}),
+            json!({"type": "response.content_part.done", "item_id": self.message_id, "output_index": 0,
+                "content_index": 0, "part": part(text)}),
+            json!({"type": "response.output_item.done", "output_index": 0,
+                "item": self.message(status, &json!([part(text)]))}),
+        ]
     }
 }
 
-fn numbered(first: usize, events: [Value; 4]) -> Vec<Frame> {
-    let events = events.into_iter().enumerate();
-    let number = |(index, mut body): (usize, Value)| {
-        body["sequence_number"] = (first + index).into();
-        event(&body)
-    };
-    events.map(number).collect()
+type Deltas = Box<dyn ExactSizeIterator<Item = Value> + Send>;
+
+/// Each call is an item of the output.
+fn events_of_calls(calls: Vec<Call>, status: &'static str) -> impl Iterator<Item = Value> {
+    calls.into_iter().enumerate().flat_map(move |(index, call)| {
+        let (item_id, arguments) = (item_id(&call), call.arguments());
+        let added = json!({"type": "response.output_item.added", "output_index": index,
+            "item": function_call(&call, "in_progress", "")});
+        let done = [
+            json!({"type": "response.function_call_arguments.done", "item_id": item_id, "output_index": index,
+                "name": call.name, "arguments": arguments}),
+            json!({"type": "response.output_item.done", "output_index": index,
+                "item": function_call(&call, status, &arguments)}),
+        ];
+        let pieces = call.pieces.into_iter().map(move |piece| {
+            json!({"type": "response.function_call_arguments.delta", "item_id": item_id, "output_index": index,
+                "delta": piece})
+        });
+        iter::once(added).chain(pieces).chain(done)
+    })
+}
+
+fn function_call(call: &Call, status: &str, arguments: &str) -> Value {
+    json!({"id": item_id(call), "type": "function_call", "status": status, "call_id": format!("call_{}", call.id),
+        "name": call.name, "arguments": arguments})
+}
+
+fn item_id(call: &Call) -> String {
+    format!("fc_{}", call.id)
+}
+
+fn numbered(number: usize, mut body: Value) -> Frame {
+    body["sequence_number"] = number.into();
+    event(&body)
 }
 
 fn part(text: &str) -> Value {
@@ -178,7 +241,7 @@ fn part(text: &str) -> Value {
 
 fn status(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop => "completed",
+        Finish::Stop | Finish::Calls => "completed",
         Finish::Length => "incomplete",
     }
 }

@@ -13,3 +13,4 @@ mod harness;
 mod openai;
 mod refusal;
 mod retry;
+mod tools;
