@@ -81,7 +81,7 @@ pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64)
     let is_json = is_json(head.method, head.header("content-type"));
     let redactor = project.redactor();
     let is_read = is_json || redactor.is_some();
-    let mut ways = Ways::new(policies.clone(), head, target, is_read, chance, means.now);
+    let mut ways = Ways::new(policies.clone(), head, target, is_read, chance);
     let is_routed = is_json && !project.routes.is_empty();
     if is_routed {
         check_encoding(head.header("content-encoding"))?;
@@ -90,7 +90,12 @@ pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64)
     if head.content_length().is_some_and(|length| length > body_limit.bytes) {
         return Err(body_limit.refusal());
     }
-    let first = if is_routed { None } else { Some(ways.first(means)?) };
+    let first = if is_routed {
+        None
+    } else {
+        ways.follow_name(means.now);
+        Some(ways.first(means)?)
+    };
     Ok(Plan {
         ways,
         first,

@@ -25,6 +25,7 @@ use shared::route::{
 use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
+use uuid::Uuid;
 
 /// What an isolate knows of its providers, and where its routes' turns are.
 #[derive(Debug, Default)]
@@ -82,48 +83,48 @@ pub struct Asked<'a> {
 }
 
 impl Ways {
-    /// To the provider that was named, with any of the project's keys for it.
-    pub fn new(
-        policies: Policies,
-        head: &Head<'_>,
-        target: &Target<'_>,
-        is_read: bool,
-        chance: u64,
-        started_at: UnixMs,
-    ) -> Self {
-        let aim = Aim { policies: policies.clone(), model: None, edits: Vec::new() };
-        let candidates = candidates_of(&aim, 0, None);
-        let Timeouts { total_ms, .. } = policies.provider().timeouts;
-        let rules = Rules {
-            strategy: Strategy::Priority,
-            // Each key once: where nothing else was asked for, a request is asked once.
-            retry: Retry {
-                attempts: u32::try_from(candidates.len()).unwrap_or(u32::MAX).min(MAX_KEYS),
-                ..Retry::default()
-            },
-            started_at,
-            deadline: started_at + UnixMs::from(total_ms),
-        };
+    /// None yet.
+    pub fn new(policies: Policies, head: &Head<'_>, target: &Target<'_>, is_read: bool, chance: u64) -> Self {
         Self {
-            head: head.text().to_owned(),
-            may_retry: candidates.len() > 1,
             policies,
+            head: head.text().to_owned(),
             path: target.path.to_owned(),
             query: target.query.clone(),
             is_read,
             chance,
-            aims: vec![aim],
-            candidates,
-            attempts: Attempts::new(&rules, Deal { chance, turn: 0 }),
+            aims: Vec::new(),
+            candidates: Vec::new(),
+            attempts: Attempts::default(),
             timeouts: RouteTimeouts::default(),
+            may_retry: false,
             resume: Resume::Off,
             current: 0,
             asked: 0,
         }
     }
 
-    /// Takes the project's route for the model that is asked for, if there is one.
-    /// Whether there is.
+    /// To the provider that was named, with any of the project's keys for it.
+    pub fn follow_name(&mut self, started_at: UnixMs) {
+        let aim = Aim { policies: self.policies.clone(), model: None, edits: Vec::new() };
+        candidates_of(&aim, 0, None, &mut self.candidates);
+        self.aims.push(aim);
+        self.may_retry = self.candidates.len() > 1;
+        let Timeouts { total_ms, .. } = self.policies.provider().timeouts;
+        let rules = Rules {
+            strategy: Strategy::Priority,
+            // Each key once: where nothing else was asked for, a request is asked once.
+            retry: Retry {
+                attempts: u32::try_from(self.candidates.len()).unwrap_or(u32::MAX).min(MAX_KEYS),
+                ..Retry::default()
+            },
+            started_at,
+            deadline: started_at + UnixMs::from(total_ms),
+        };
+        self.attempts = Attempts::new(&rules, Deal { chance: self.chance, turn: 0 });
+    }
+
+    /// By the project's route for the model that is asked for, if there is one; else
+    /// to the provider that was named. Whether there is.
     pub fn follow_route(
         &mut self,
         asked: Asked<'_>,
@@ -131,13 +132,15 @@ impl Ways {
         started_at: UnixMs,
     ) -> Result<bool, Refusal> {
         let policies = self.policies.clone();
-        let Some(route) = route_for(&policies, asked.model)? else { return Ok(false) };
+        let Some(route) = route_for(&policies, asked.model)? else {
+            self.follow_name(started_at);
+            return Ok(false);
+        };
         self.aims = self.aims_of(route, asked)?;
-        self.candidates = Vec::new();
         let mut targets =
             route.targets.iter().filter(|target| self.aims.iter().any(|aim| aim.is_for(target)));
         for (at, aim) in self.aims.iter().enumerate() {
-            self.candidates.extend(candidates_of(aim, at, targets.next()));
+            candidates_of(aim, at, targets.next(), &mut self.candidates);
         }
         self.timeouts = route.timeouts;
         self.may_retry = route.retry.attempts > 1;
@@ -337,20 +340,27 @@ fn route_for<'p>(policies: &'p Policies, model: &str) -> Result<Option<&'p Route
 }
 
 /// One for each active credential of the target's provider.
-fn candidates_of(aim: &Aim, at: usize, target: Option<&shared::route::Target>) -> Vec<Candidate> {
+fn candidates_of(
+    aim: &Aim,
+    at: usize,
+    target: Option<&shared::route::Target>,
+    candidates: &mut Vec<Candidate>,
+) {
     let provider = &aim.policies.provider().name;
+    let key = Key::of(Uuid::nil(), aim.model.as_deref());
     let credentials = aim.policies.project().credentials.iter().enumerate();
-    credentials
-        .filter(|(_, credential)| credential.provider == *provider && credential.weight > 0)
-        .map(|(place, credential)| Candidate {
-            target: at,
-            credential: place,
-            target_priority: target.map_or(0, |target| target.priority),
-            target_weight: target.map_or(1, |target| target.weight),
-            larger_context: target.is_some_and(|target| target.larger_context),
-            credential_priority: credential.priority,
-            credential_weight: credential.weight,
-            key: Key::of(credential.id, aim.model.as_deref()),
-        })
-        .collect()
+    candidates.extend(
+        credentials.filter(|(_, credential)| credential.provider == *provider && credential.weight > 0).map(
+            |(place, credential)| Candidate {
+                target: at,
+                credential: place,
+                target_priority: target.map_or(0, |target| target.priority),
+                target_weight: target.map_or(1, |target| target.weight),
+                larger_context: target.is_some_and(|target| target.larger_context),
+                credential_priority: credential.priority,
+                credential_weight: credential.weight,
+                key: key.with_credential(credential.id),
+            },
+        ),
+    );
 }

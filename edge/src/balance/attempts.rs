@@ -42,7 +42,8 @@ pub enum Next {
     PassOn,
 }
 
-#[derive(Debug)]
+/// By default nobody is asked.
+#[derive(Debug, Default)]
 pub struct Attempts {
     strategy: Strategy,
     deal: Deal,

@@ -40,6 +40,12 @@ impl Key {
         Self { credential, scope: model.map_or(Scope::Unrouted, |model| Scope::Model(hash(model))) }
     }
 
+    /// For the same model; to hash its name once.
+    #[must_use]
+    pub fn with_credential(self, credential: Uuid) -> Self {
+        Self { credential, ..self }
+    }
+
     /// That of the credential itself.
     #[must_use]
     pub fn of_all(self) -> Self {

@@ -17,7 +17,7 @@ pub(super) struct Place {
 }
 
 /// What one request was dealt.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Deal {
     pub chance: u64,
     /// From [`super::turns::Turns`], where the strategy goes by it.
