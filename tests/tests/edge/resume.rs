@@ -212,6 +212,32 @@ async fn where_nobody_can_go_on_the_client_is_told() {
     assert!(answer.bytes().await.is_err());
 }
 
+/// Not even where the other would call the same.
+#[tokio::test]
+async fn a_tools_call_is_never_joined() {
+    let edge = with_routes(&[
+        resumed("gpt", "openai", &["gpt-a+fault=cut:3", "gpt-b"]),
+        resumed("claude", "anthropic", &["claude-a+fault=cut:3", "claude-b"]),
+    ])
+    .await;
+    let schema = json!({"type": "object", "properties": {"door": {"type": "string"}}});
+    let mut chat = chat_body("gpt", true);
+    chat["tools"] = json!([{"type": "function", "function": {"name": "open_door", "parameters": schema}}]);
+    chat["tool_choice"] = json!("required");
+    let mut message = chat_body("claude", true);
+    message["max_tokens"] = json!(100);
+    message["tools"] = json!([{"name": "open_door", "input_schema": schema}]);
+    message["tool_choice"] = json!({"type": "any"});
+    for request in [
+        edge.post("/openai/v1/chat/completions").json(&chat),
+        edge.post("/anthropic/v1/messages").header("anthropic-version", "2023-06-01").json(&message),
+    ] {
+        let told = ask_with(&edge, request.bearer_auth(&edge.token)).await;
+        assert!(told.reply.text().contains("open_door"), "{}", told.reply.text());
+        assert_not_joined(&told, "", 1, "a tool's call");
+    }
+}
+
 #[tokio::test]
 async fn who_leaves_takes_along_who_was_to_go_on() {
     let faults = ["late:60000", "silent:60000", "stall:1"];
