@@ -7,7 +7,7 @@ use latchkey_tests::edge::{EdgeStack, chat_body};
 use latchkey_tests::fixture;
 use reqwest::RequestBuilder;
 use serde_json::{Value, json};
-use shared::event::{Completion, Outcome};
+use shared::event::{Completion, Event, Outcome};
 use shared::provider::Api;
 use std::time::{Duration, Instant};
 
@@ -31,6 +31,8 @@ const fn answered(fault: &'static str, is_streamed: bool, status: u16, goes_on: 
 const fn unanswered(fault: &'static str, is_streamed: bool, outcome: Outcome, alone: u16) -> Case {
     Case { fault, is_streamed, status: None, outcome, goes_on: true, alone }
 }
+
+const FIRST_BYTE_MS: u64 = 2_000;
 
 const STREAM: bool = true;
 const PLAIN: bool = false;
@@ -89,7 +91,7 @@ async fn start() -> EdgeStack {
     let route = |name: String, targets: serde_json::Value, attempts: u32| {
         serde_json::from_value(json!({
             "name": name, "match": [name], "targets": targets,
-            "retry": {"attempts": attempts, "budget_ms": 30_000}, "timeouts": {"first_byte_ms": 2_000},
+            "retry": {"attempts": attempts, "budget_ms": 30_000}, "timeouts": {"first_byte_ms": FIRST_BYTE_MS},
         }))
         .unwrap()
     };
@@ -130,6 +132,7 @@ async fn each_is_told_and_survived_as_far_as_it_can_be() {
         assert_eq!(attempts, if goes_on { vec![first, healthy] } else { vec![first] }, "{fault}");
         assert_eq!((event.status, event.completion), (expected, Completion::Complete), "{fault}");
         assert_eq!(edge.upstream.seen(&trace).await.len(), attempts.len(), "{fault}");
+        assert_took(&event, fault);
 
         let reply = send(edge.chat(&format!("alone-{at}"), is_streamed)).await;
         assert_eq!(reply.status, alone, "{fault}: {}", reply.text());
@@ -138,6 +141,27 @@ async fn each_is_told_and_survived_as_far_as_it_can_be() {
         let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
         assert_eq!((event.status, event.attempts.len()), (alone, 1), "{fault}");
     }
+}
+
+/// One after another, none before the last had failed; who is silent is waited for
+/// as long as the route says, and who says how long it takes, for that.
+fn assert_took(event: &Event, fault: &str) {
+    let first = &event.attempts[0];
+    let took = first.ended_at - first.started_at;
+    let least = match first.outcome {
+        Outcome::TimedOut => FIRST_BYTE_MS,
+        _ => 0,
+    };
+    // What does not wait does not take the time of who does.
+    let most = if least > 0 { u64::MAX } else { FIRST_BYTE_MS };
+    assert!((least..most).contains(&took), "{fault}: {took} ms");
+    for pair in event.attempts.windows(2) {
+        assert!(pair[0].ended_at <= pair[1].started_at, "{fault}: {event:?}");
+    }
+    let last = event.attempts.last().unwrap();
+    assert!(event.started_at <= first.started_at && last.ended_at <= event.ended_at, "{fault}: {event:?}");
+    let late = if fault.starts_with("fault=late:200") { 200 } else { 0 };
+    assert!(event.ended_at - event.started_at >= late, "{fault}: {event:?}");
 }
 
 /// What is the client's to mend it is told in the provider's own words, and nobody else is asked.

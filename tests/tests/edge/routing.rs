@@ -247,9 +247,14 @@ async fn what_is_too_long_goes_where_there_is_more_room() {
 #[tokio::test]
 async fn the_same_target_is_asked_again_after_a_pause_within_the_budget() {
     let once = first_and_second("once", &[target("openai", "gpt-b+fault=status:500,times=1")]);
+    let soon = first_and_second("soon", &[target("openai", "gpt-b+fault=status:429,after=ms:300,times=1")]);
     let mut never = first_and_second("never", &[target("openai", "gpt-b+fault=status:429,after=60")]);
     never["retry"]["budget_ms"] = json!(2_000);
-    let edge = with_routes(&[once, never]).await;
+    let edge = with_routes(&[once, soon, never]).await;
+    let Told { reply, event, .. } = ask(&edge, "soon", true).await;
+    reply.assert_ok();
+    let [first, second] = event.attempts.as_slice() else { panic!("{event:?}") };
+    assert!(second.started_at - first.ended_at >= 300, "as long as the provider says: {event:?}");
     let Told { reply, event, .. } = ask(&edge, "once", true).await;
     reply.assert_ok();
     assert_eq!(event.attempts.len(), 2);
