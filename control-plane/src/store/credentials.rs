@@ -196,13 +196,17 @@ pub async fn count_sealed_otherwise(
     .await
 }
 
-/// About as many bytes as the credentials take in the manifest of the projects
-/// that changed since the current base was compiled.
+/// About as many bytes as the projects that changed since the current base was compiled
+/// take in the manifest.
 pub async fn bytes_in_delta(conn: &mut Connection) -> Result<i64, Error> {
     query(
-        "select coalesce(sum(length(c.sealed) + 200), 0) from credentials c where c.is_active and c.project_id in \
-         (select o.project_id from outbox o where o.project_id is not null and (o.base_id is null or \
-         o.base_id not in (select b.id from snapshot_bases b where b.state = 'current')))",
+        "with delta as (select o.project_id as id from outbox o where o.project_id is not null and \
+         (o.base_id is null or o.base_id not in (select b.id from snapshot_bases b where b.state = 'current'))) \
+         select (select coalesce(sum(length(c.sealed) + 200), 0) from credentials c \
+         where c.is_active and c.project_id in (select id from delta)) \
+         + (select coalesce(sum(length(r.definition)), 0) from routes r where r.project_id in (select id from delta)) \
+         + (select coalesce(sum(length(p.policy)), 0) from projects p where p.id in (select id from delta)) \
+         + (select coalesce(sum(length(f.policy)), 0) from profiles f where f.project_id in (select id from delta))",
     )
     .scalar(conn)
     .await

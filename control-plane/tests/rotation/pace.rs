@@ -1,8 +1,9 @@
 use super::World;
-use crate::world::{credential, project, vault};
+use crate::world::{act, credential, project, vault};
 use control_plane::clock;
 use control_plane::domain::Error;
 use control_plane::domain::rotation::{Pace, reseal};
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -69,4 +70,26 @@ async fn without_a_publisher_it_says_so() {
     let Err(Error::Conflict(message)) = outcome else { panic!("{outcome:?}") };
     assert!(message.contains("is a control plane running"), "{message}");
     assert_eq!(world.reseal(&vault(&[13, 3], &[14, 4])).await.left, 0);
+}
+
+/// Routes and policies are carried with a project, however small its credentials are.
+#[tokio::test]
+async fn what_else_a_project_has_counts() {
+    let world = World::start().await;
+    let domain = world.domain(vault(&[3], &[4]), 2);
+    let project = project(&domain, "project").await;
+    credential(&domain, project, "key-number-one").await;
+    credential(&domain, project, "key-number-two").await;
+    let targets: Vec<Value> = (0..16)
+        .map(|at| json!({"provider": "openai", "model": format!("{at}-{}", "m".repeat(190))}))
+        .collect();
+    for at in 0..99 {
+        let name = format!("route {at}");
+        let route = json!({"name": name, "match": [name], "targets": targets});
+        let route = serde_json::from_value(route).unwrap();
+        domain.create_route(&act(), project, route, None).await.unwrap();
+    }
+    let pace = Pace { delta_bytes: DELTA_BYTES, patience: Duration::from_millis(300) };
+    let outcome = reseal(&world.store, &vault(&[13, 3], &[14, 4]), pace, clock::now, &mut |_, _| {}).await;
+    assert!(matches!(outcome, Err(Error::Conflict(_))), "{outcome:?}");
 }
