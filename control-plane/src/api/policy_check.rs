@@ -70,18 +70,18 @@ struct Client {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Verdict {
     #[serde(flatten)]
-    answer: Answer,
+    answer: Judgment,
     /// The name of the route that the request takes; null without one.
     #[schema(example = "fast")]
     route: Option<String>,
     /// The route's targets, in its order; without a route, the provider that is named. None of them is here where the
     /// request is refused whoever could be asked. Where none may be asked, the client gets the last one's refusal.
-    targets: Vec<Target>,
+    targets: Vec<JudgedTarget>,
 }
 
 /// Whether something is allowed, and why not.
 #[derive(Serialize, ToSchema)]
-struct Answer {
+struct Judgment {
     allowed: bool,
     /// Of the refusal; null if it is allowed, as are the others.
     #[schema(example = 400)]
@@ -102,7 +102,7 @@ struct Answer {
 
 /// Whom the request could go to, and as what.
 #[derive(Serialize, ToSchema)]
-struct Target {
+struct JudgedTarget {
     #[schema(example = "openai")]
     provider: String,
     /// As it would be sent; null where it is not known.
@@ -112,7 +112,7 @@ struct Target {
     #[schema(example = "/v1/chat/completions")]
     path: String,
     #[serde(flatten)]
-    answer: Answer,
+    answer: Judgment,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -174,14 +174,14 @@ impl From<domain::Verdict> for Verdict {
     }
 }
 
-impl From<domain::Target> for Target {
+impl From<domain::Target> for JudgedTarget {
     fn from(target: domain::Target) -> Self {
         let domain::Target { provider, model, path, refusal } = target;
         Self { provider, model, path, answer: refusal.into() }
     }
 }
 
-impl From<Option<domain::Refusal>> for Answer {
+impl From<Option<domain::Refusal>> for Judgment {
     fn from(refusal: Option<domain::Refusal>) -> Self {
         let Some(refusal) = refusal else {
             let (status, code, message, policy, rule, param) = (None, None, None, None, None, None);
