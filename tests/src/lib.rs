@@ -19,6 +19,7 @@ pub mod fixture;
 pub mod keys;
 pub mod kv;
 pub mod local;
+pub mod page;
 pub mod postgres;
 pub mod process;
 pub mod queue;

@@ -1,6 +1,7 @@
 //! `make run`'s own program, on free ports and with a home of its own.
 
-use crate::process::{Process, root};
+use crate::page;
+use crate::process::{Process, binary, root};
 use crate::stack::free_port;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,7 @@ pub struct LocalRun {
     process: Process,
     pub edge: String,
     pub control_plane: String,
+    pub upstream: String,
     /// The curl that it printed.
     pub curl: String,
     /// The command that it printed for what was used.
@@ -55,6 +57,7 @@ impl LocalRun {
             process,
             edge: format!("http://127.0.0.1:{edge}"),
             control_plane: format!("http://127.0.0.1:{control_plane}"),
+            upstream: format!("http://127.0.0.1:{upstream}"),
             curl: said[from..=to].join("\n"),
             usage,
             home: home.to_owned(),
@@ -73,6 +76,25 @@ impl LocalRun {
             Command::new("bash").args(["-c", &self.curl.replace("curl -N", "curl -sSN")]).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Follows a page that is written for `make run` as it is by itself.
+    pub fn follow(&self, page: &str) {
+        let home = format!("{}/", self.home.display());
+        // As whoever moved the two has them set.
+        let latchkey = format!(
+            "LATCHKEY_HOME={home} CONTROL_PLANE_URL={} {}",
+            self.control_plane,
+            binary("latchkey").display()
+        );
+        let places = [
+            ("http://127.0.0.1:8787", self.edge.as_str()),
+            ("http://127.0.0.1:8080", &self.control_plane),
+            ("http://127.0.0.1:8089", &self.upstream),
+            (".latchkey/", &home),
+            ("target/debug/latchkey", &latchkey),
+        ];
+        page::follow(page, &places);
     }
 
     /// What the command for what was used prints.

@@ -160,8 +160,8 @@ fn assert_took(event: &Event, fault: &str) {
     }
     let last = event.attempts.last().unwrap();
     assert!(event.started_at <= first.started_at && last.ended_at <= event.ended_at, "{fault}: {event:?}");
-    let late = if fault.starts_with("fault=late:200") { 200 } else { 0 };
-    assert!(event.ended_at - event.started_at >= late, "{fault}: {event:?}");
+    let announced = if fault.starts_with("fault=late:200") { 200 } else { 0 };
+    assert!(event.ended_at - event.started_at >= announced, "{fault}: {event:?}");
 }
 
 /// What is the client's to mend it is told in the provider's own words, and nobody else is asked.

@@ -1,6 +1,8 @@
 //! What a new user does: `make run`, paste the curl, use an SDK.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod failover;
+
 use latchkey_tests::local::LocalRun;
 use latchkey_tests::process::root;
 use std::process::Command;

@@ -5,6 +5,7 @@ mod capture;
 mod changes;
 mod disk;
 mod events;
+mod failover;
 mod faults;
 mod kill;
 mod load;
