@@ -51,6 +51,7 @@ impl From<Unroutable> for Refusal {
         let code = match unroutable {
             Unroutable::Denied(denial) => return denial.into(),
             Unroutable::EncodedBody => Code::Denied(policy::Code::EncodedBody),
+            Unroutable::Ambiguous => Code::Denied(policy::Code::InvalidBody),
             Unroutable::Unreadable => Code::SnapshotUnavailable,
             Unroutable::AnotherApi | Unroutable::NoTarget => Code::UpstreamUnavailable,
         };

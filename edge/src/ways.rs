@@ -164,12 +164,8 @@ impl Ways {
         let mut denial = None;
         let mut aims = Vec::with_capacity(route.targets.len());
         for target in &route.targets {
-            let aim = self.policies.with_provider(&target.provider).map(|policies| Aim {
-                policies,
-                model: target.model.clone(),
-                edits: edit_of_model(target.model.as_deref(), asked.place).into_iter().collect(),
-            });
-            match aim.zip(head).map(|(aim, head)| self.check(&aim, &head, asked).map(|()| aim)) {
+            let policies = self.policies.with_provider(&target.provider);
+            match policies.zip(head).map(|(policies, head)| self.aim(target, policies, &head, asked)) {
                 Some(Ok(aim)) => aims.push(aim),
                 Some(Err(refusal)) => denial = Some(refusal),
                 None => {}
@@ -179,6 +175,19 @@ impl Ways {
             return Err(denial.unwrap_or_else(|| Unroutable::NoTarget.into()));
         }
         Ok(aims)
+    }
+
+    fn aim(
+        &self,
+        target: &shared::route::Target,
+        policies: Policies,
+        head: &Head<'_>,
+        asked: Asked<'_>,
+    ) -> Result<Aim, Refusal> {
+        let edit = edit_of_model(target.model.as_deref(), asked.model, asked.place, &self.path)?;
+        let aim = Aim { policies, model: target.model.clone(), edits: edit.into_iter().collect() };
+        self.check(&aim, head, asked)?;
+        Ok(aim)
     }
 
     /// Whether the target's provider takes the request as it would be sent.

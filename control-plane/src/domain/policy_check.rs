@@ -257,16 +257,20 @@ impl<'a> Question<'a> {
         place: Option<(usize, usize)>,
     ) -> (Cow<'p, str>, std::result::Result<(), Unroutable>) {
         let model = target.model.as_deref();
-        let (path, edit) = (path_of_model(model, self.endpoint), edit_of_model(model, place));
+        let path = path_of_model(model, self.endpoint);
+        let asked = self.asked.model.as_deref().unwrap_or_default();
+        let edit = edit_of_model(model, asked, place, self.endpoint);
         let header = |name: &str| self.request.header(name);
         let sent = Sent {
             facts: &self.request.facts(&path, &header),
             content_type: header("content-type"),
             body: &self.request.body,
-            edits: edit.as_slice(),
+            edits: edit.as_ref().map_or(&[], Option::as_slice),
         };
-        let checked = provider.ok_or(Unroutable::NoTarget);
-        let checked = checked.and_then(|provider| sent.check(provider, self.provider.api));
+        let checked = provider.ok_or(Unroutable::NoTarget).and_then(|provider| {
+            edit.as_ref().map_err(Clone::clone)?;
+            sent.check(provider, self.provider.api)
+        });
         (path, checked)
     }
 }
@@ -306,6 +310,7 @@ impl From<Unroutable> for Refusal {
         let code = match unroutable {
             Unroutable::Denied(denial) => return denial.into(),
             Unroutable::EncodedBody => Code::EncodedBody,
+            Unroutable::Ambiguous => Code::InvalidBody,
             Unroutable::Unreadable => Code::SnapshotUnavailable,
             Unroutable::AnotherApi | Unroutable::NoTarget => {
                 return Self::new(503, "upstream_unavailable", unroutable.to_string());

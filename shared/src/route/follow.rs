@@ -17,6 +17,10 @@ pub enum Unroutable {
     EncodedBody,
     #[error("The gateway does not understand one of the project's routes.")]
     Unreadable,
+    #[error(
+        "The body names its model twice or is no whole JSON, so that a route cannot write another there."
+    )]
+    Ambiguous,
     #[error("The route leads to a provider with another API.")]
     AnotherApi,
     #[error("None of the route's targets can be asked.")]
@@ -52,10 +56,20 @@ pub fn find<'r>(routes: &'r [CarriedRoute], model: &str) -> Result<Option<&'r Ro
     Ok(None)
 }
 
-/// What writes a target's model into a body, at its place there.
-pub fn edit_of_model(model: Option<&str>, place: Option<(usize, usize)>) -> Option<Edit> {
-    let (model, (from, to)) = model.zip(place)?;
-    Some(Edit { from, to, text: Value::from(model).to_string() })
+/// What writes a target's model into a body in which another was `asked` for, at its
+/// place there. None where the path names it, or where none was.
+pub fn edit_of_model(
+    model: Option<&str>,
+    asked: &str,
+    place: Option<(usize, usize)>,
+    endpoint: &str,
+) -> Result<Option<Edit>, Unroutable> {
+    let Some(model) = model else { return Ok(None) };
+    match place {
+        Some((from, to)) => Ok(Some(Edit { from, to, text: Value::from(model).to_string() })),
+        None if asked.is_empty() || with_model_in_path(endpoint, model).is_some() => Ok(None),
+        None => Err(Unroutable::Ambiguous),
+    }
 }
 
 /// The path with a target's model in it, if it names one.
@@ -121,6 +135,22 @@ mod tests {
     }
 
     #[test]
+    fn a_model_is_written_where_it_is_certain_to_be_read() {
+        let edit = |body: &str, asked, endpoint| {
+            edit_of_model(Some("b\"1"), asked, place_of_model(body.as_bytes()), endpoint)
+        };
+        let chat = "/v1/chat/completions";
+        let written = edit(r#"{"model":"a"}"#, "a", chat).unwrap().unwrap();
+        assert_eq!((written.from, written.to, written.text.as_str()), (9, 12, r#""b\"1""#));
+        for body in [r#"{"model":"b","model":"a"}"#, r#"{"model":"a"} {"#, r#"{"model":"a""#] {
+            assert_eq!(edit(body, "a", chat), Err(Unroutable::Ambiguous), "{body}");
+        }
+        assert_eq!(edit("{}", "", chat), Ok(None));
+        assert_eq!(edit("{}", "a", "/v1beta/models/a:generateContent"), Ok(None));
+        assert_eq!(edit_of_model(None, "a", None, chat), Ok(None));
+    }
+
+    #[test]
     fn a_provider_judges_what_it_would_be_sent() {
         let policy = json!({"parameters": [{"endpoints": ["/**"], "path": "model", "allow": ["b*"]}]});
         let rule = json!({"methods": ["POST"], "path": "/v1*/models/b:*"});
@@ -137,8 +167,8 @@ mod tests {
             policy: Some(serde_json::from_value(policy).unwrap()),
         };
         let code = |path: &str, body: &str, model: Option<&str>, api| {
-            let (path, edit) =
-                (path_of_model(model, path), edit_of_model(model, place_of_model(body.as_bytes())));
+            let edit = edit_of_model(model, "a", place_of_model(body.as_bytes()), path).unwrap_or_default();
+            let path = path_of_model(model, path);
             let facts = Facts {
                 method: "POST",
                 endpoint: &path,

@@ -148,13 +148,13 @@ async fn each_is_told_and_survived_as_far_as_it_can_be() {
 fn assert_took(event: &Event, fault: &str) {
     let first = &event.attempts[0];
     let took = first.ended_at - first.started_at;
-    let least = match first.outcome {
+    let shortest = match first.outcome {
         Outcome::TimedOut => FIRST_BYTE_MS,
         _ => 0,
     };
     // What does not wait does not take the time of who does.
-    let most = if least > 0 { u64::MAX } else { FIRST_BYTE_MS };
-    assert!((least..most).contains(&took), "{fault}: {took} ms");
+    let longest = if shortest > 0 { u64::MAX } else { FIRST_BYTE_MS };
+    assert!((shortest..longest).contains(&took), "{fault}: {took} ms");
     for pair in event.attempts.windows(2) {
         assert!(pair[0].ended_at <= pair[1].started_at, "{fault}: {event:?}");
     }

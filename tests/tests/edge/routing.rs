@@ -297,6 +297,17 @@ async fn a_route_judges_what_is_asked_for_and_a_provider_what_it_is_sent() {
 }
 
 #[tokio::test]
+async fn a_body_with_two_models_is_not_sent_as_either() {
+    let edge = with_routes(&[first_and_second("fast", &[target("openai", "gpt-b")])]).await;
+    let trace = trace();
+    let body = r#"{"model":"o1","messages":[],"model":"fast"}"#;
+    let request = edge.post("/openai/v1/chat/completions").bearer_auth(&edge.token).header(TRACE, &trace);
+    let reply = send(request.header("content-type", "application/json").body(body)).await;
+    reply.assert_refused(400, "invalid_body", Api::OpenAi);
+    assert!(edge.upstream.seen(&trace).await.is_empty());
+}
+
+#[tokio::test]
 async fn a_route_that_is_not_understood_denies() {
     let edge = EdgeStack::empty(60_000).await;
     let mut manifest = routed(&edge, &[first_and_second("fast", &[target("openai", "gpt-b")])]);
