@@ -1,6 +1,6 @@
 //! An answer as it passes: what of it reaches the client, and what is read of it.
 
-use crate::balance::error_kind;
+use crate::balance::error_kind::{self, ErrorKind};
 use crate::balance::happened::Happened;
 use crate::observe::joined::{Joined, Told};
 use crate::observe::strip::Strip;
@@ -119,10 +119,10 @@ impl Answer {
         if !joined.broke(end) {
             return None;
         }
-        Some(match (joined.failure(), end) {
-            (Some(error), _) => Happened::Error { kind: error_kind::of(error) },
-            (None, End::Stalled) => Happened::Silent,
-            (None, _) => Happened::BrokeOff,
+        let broke_off = Happened::BrokeOff { is_silent: end == End::Stalled };
+        Some(match joined.failure().map(error_kind::of) {
+            None | Some(ErrorKind::Other) => broke_off,
+            Some(kind) => Happened::Error { kind },
         })
     }
 

@@ -139,10 +139,10 @@ impl Draft {
         self.event.provider = Some(attempt.provider.clone());
     }
 
-    /// The last one ended so, whatever was told of it; if none was told, it is this.
-    pub fn attempt_ended(&mut self, attempt: Attempt) {
-        match self.event.attempts.last_mut() {
-            Some(last) => (last.outcome, last.ended_at) = (attempt.outcome, attempt.ended_at),
+    /// The one that was `told` of ended so, whatever was told; if none was, it is this.
+    pub fn attempt_ended(&mut self, told: Option<usize>, attempt: Attempt) {
+        match told.and_then(|told| self.event.attempts.get_mut(told)) {
+            Some(told) => (told.outcome, told.ended_at) = (attempt.outcome, attempt.ended_at),
             None => self.event.attempts.push(attempt),
         }
     }

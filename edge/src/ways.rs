@@ -240,6 +240,13 @@ impl Ways {
         }
     }
 
+    /// The last one's answer came to its end.
+    pub fn completed(&self, balance: &RefCell<Balance>) {
+        if let Some((key, _)) = self.named() {
+            balance.borrow_mut().standings.completed(key);
+        }
+    }
+
     /// It will not be known how the last one fared.
     pub fn given_up(&self, balance: &RefCell<Balance>) {
         if let Some((key, _)) = self.named() {

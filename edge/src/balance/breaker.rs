@@ -59,6 +59,13 @@ impl Breaker {
         };
     }
 
+    /// So many answers in a row began and broke off.
+    pub fn broke_off(&mut self, in_a_row: u32, now: UnixMs) {
+        if in_a_row >= FAILURES_TO_OPEN && !matches!(self, Self::Open { .. }) {
+            *self = open(in_a_row - FAILURES_TO_OPEN + 1, now);
+        }
+    }
+
     pub fn answered(&mut self) {
         *self = Self::default();
     }

@@ -16,8 +16,8 @@ pub enum Happened {
     Answered { status: u16, kind: Option<ErrorKind> },
     /// Its status is good, but what followed is an error.
     Error { kind: ErrorKind },
-    /// Its answer broke off.
-    BrokeOff,
+    /// Its answer began and broke off, or nothing more of it came in time.
+    BrokeOff { is_silent: bool },
 }
 
 /// What stood in the way; it decides who is asked next, and who is avoided later.
@@ -43,7 +43,8 @@ impl Happened {
     pub fn fault(self) -> Option<Fault> {
         match self {
             Self::Unusable => Some(Fault::Key),
-            Self::Unreachable | Self::Reset | Self::BrokeOff => Some(Fault::Provider),
+            Self::BrokeOff { is_silent: true } => Some(Fault::Silence),
+            Self::Unreachable | Self::Reset | Self::BrokeOff { is_silent: false } => Some(Fault::Provider),
             Self::Silent => Some(Fault::Silence),
             Self::Error { kind } => fault_of_kind(kind, Some(Fault::Provider)),
             Self::Answered { status, kind } => {

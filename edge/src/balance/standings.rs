@@ -39,6 +39,9 @@ pub struct Standing {
     low_until: UnixMs,
     /// 0 = never.
     failed_at: UnixMs,
+    /// Answers in a row that began and broke off: an answer that only begins makes up for none.
+    #[serde(skip)]
+    broken: u32,
     breaker: Breaker,
 }
 
@@ -98,6 +101,7 @@ impl Standings {
             return;
         }
         match fault {
+            Some(_) if matches!(happened, Happened::BrokeOff { .. }) => self.entry(key, named).broke_off(now),
             Some(Fault::Provider | Fault::Silence) => self.entry(key, named).failed(signs, now),
             Some(Fault::Limit) => self.entry(key, named).limited(signs, now),
             Some(Fault::Key) => {
@@ -119,6 +123,13 @@ impl Standings {
         }
         if let Some(ms) = signs.low_for_ms {
             standing.low_until = now + ms;
+        }
+    }
+
+    /// An answer came to its end.
+    pub fn completed(&mut self, key: Key) {
+        if let Some(standing) = self.0.peek_mut(&key) {
+            standing.broken = 0;
         }
     }
 
@@ -153,6 +164,7 @@ impl Standing {
             unsaid: 0,
             low_until: 0,
             failed_at: 0,
+            broken: 0,
             breaker: Breaker::default(),
         }
     }
@@ -170,6 +182,12 @@ impl Standing {
     fn failed(&mut self, signs: Signs, now: UnixMs) {
         self.breaker.failed(now);
         self.cools(signs.retry_after_ms.unwrap_or(0), now);
+    }
+
+    fn broke_off(&mut self, now: UnixMs) {
+        self.broken = self.broken.saturating_add(1);
+        self.breaker.broke_off(self.broken, now);
+        self.cools(0, now);
     }
 
     fn limited(&mut self, signs: Signs, now: UnixMs) {

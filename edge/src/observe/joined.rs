@@ -19,6 +19,8 @@ pub struct Joined {
     before: Option<Broken>,
     /// A frame was too long to wait for its end: all passes as it comes.
     is_plain: bool,
+    /// The one that comes does not begin as the client's.
+    differs: bool,
 }
 
 #[derive(Debug)]
@@ -40,7 +42,7 @@ impl Joined {
     /// Of a stream that begins.
     pub fn new(joint: Joint, observer: Observer) -> Self {
         let (frames, rest) = (Whole::default(), Vec::new());
-        Self { joint, frames, observer, rest, before: None, is_plain: false }
+        Self { joint, frames, observer, rest, before: None, is_plain: false, differs: false }
     }
 
     /// Appends to `out` what passes of `bytes`. Whether the stream goes on: it does
@@ -62,20 +64,17 @@ impl Joined {
                 Verdict::Pass => out.extend_from_slice(frame),
                 Verdict::Instead(frame) => out.extend_from_slice(&frame),
                 Verdict::Drop => {}
-                Verdict::Differs => {
-                    self.joint.close();
-                    return false;
-                }
+                Verdict::Differs => return self.differs(),
             }
             if !self.joint.is_comparing() {
                 self.before = None;
             }
         }
         if self.frames.is_too_long() {
-            self.joint.close();
             if self.joint.is_comparing() {
-                return false;
+                return self.differs();
             }
+            self.joint.close();
             self.is_plain = true;
             let held = self.frames.take();
             self.observer.feed(&held);
@@ -84,15 +83,27 @@ impl Joined {
         true
     }
 
-    /// The stream has ended so. Whether it broke off.
+    fn differs(&mut self) -> bool {
+        self.differs = true;
+        self.joint.close();
+        false
+    }
+
+    /// The stream has ended so. Whether it broke off: it did not where it was ended
+    /// because it differs.
     pub fn broke(&mut self, end: End) -> bool {
-        if self.observer.has_failed() || self.observer.is_malformed() {
-            return true;
+        self.read_rest();
+        !self.differs && self.observer.is_broken_by(end)
+    }
+
+    /// Reads what is left of a frame. After an error, or what differs, nothing counts.
+    fn read_rest(&mut self) {
+        let mut rest = self.frames.take();
+        if self.differs || self.observer.has_failed() || self.observer.is_malformed() {
+            return;
         }
-        let rest = self.frames.take();
         self.observer.feed(&rest);
-        self.rest.extend_from_slice(&rest);
-        self.observer.is_broken_by(end)
+        self.rest.append(&mut rest);
     }
 
     /// What the provider said, if it was that which ended the stream.
@@ -119,8 +130,8 @@ impl Joined {
     /// What is still to be sent, without the error frame. Where none went on, the
     /// client's stream counts; what was used is the last one's all the same.
     pub fn end(mut self, end: End) -> (Vec<u8>, Observed) {
-        self.rest.append(&mut self.frames.take());
-        if self.before.is_some() && !self.observer.is_broken_by(end) {
+        self.read_rest();
+        if self.before.is_some() && !self.differs && !self.observer.is_broken_by(end) {
             // Its end may be what joins it.
             match self.joint.frame(&self.rest) {
                 Verdict::Pass => self.before = None,

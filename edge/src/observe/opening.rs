@@ -18,7 +18,9 @@ pub enum Seen {
 /// The first event of a stream, as far as it has come.
 #[derive(Debug, Default)]
 pub struct Opening {
+    /// From the last line on that is not known to be of no interest.
     bytes: Vec<u8>,
+    dropped: usize,
     kind: Option<ErrorKind>,
 }
 
@@ -26,7 +28,11 @@ impl Opening {
     pub fn feed(&mut self, piece: &[u8]) -> Seen {
         self.bytes.extend_from_slice(piece);
         let Some(data) = first_data(&self.bytes) else {
-            return if self.bytes.len() > MAX_LEN { Seen::Good } else { Seen::Unclear };
+            if let Some(end) = self.bytes.iter().rposition(|&byte| byte == b'\n' || byte == b'\r') {
+                self.bytes.drain(..=end);
+                self.dropped += end + 1;
+            }
+            return if self.dropped + self.bytes.len() > MAX_LEN { Seen::Good } else { Seen::Unclear };
         };
         if !is_error(data) {
             return Seen::Good;

@@ -22,7 +22,7 @@ use crate::refusal::Refusal;
 use crate::route::{self, Judge, Plan};
 use crate::ways::{self, Ways};
 use js_sys::{Array, Uint8Array};
-use shared::event::{Attempt, Event, Outcome};
+use shared::event::{Attempt, Completion, Event, Outcome};
 use shared::id::UnixMs;
 use shared::policy::parameters::Body;
 use shared::provider::Api;
@@ -181,8 +181,8 @@ impl Exchange {
     ) {
         let is_sent = self.judge.is_none() && self.refusal.is_none();
         self.judged(happened_of(outcome).filter(|_| is_sent), Signs::default());
-        if let Some(attempt) = self.attempt(None, outcome).filter(|_| is_sent) {
-            self.draft.attempt_ended(attempt);
+        if let Some(attempt) = self.attempt(None, outcome).filter(|attempt| is_sent && has_begun(attempt)) {
+            self.draft.attempt_ended(self.answering, attempt);
         }
         self.draft.bytes_in(bytes_in);
         let now = now();
@@ -326,6 +326,7 @@ impl Exchange {
             "unreachable" if matches!(status, 0 | 520 | 524) => (Happened::Reset, Outcome::Unreachable),
             "unreachable" => (Happened::Unreachable, Outcome::Unreachable),
             "broken" => (Happened::Reset, Outcome::Answered),
+            "redirect" => (Happened::Answered { status, kind: None }, Outcome::Redirected),
             FAULTY => {
                 let kind = self.opening.kind().unwrap_or(ErrorKind::Other);
                 (Happened::Error { kind }, Outcome::Answered)
@@ -426,12 +427,13 @@ impl Exchange {
             && let Some(host) = isolate::current()
         {
             // It had begun well, and others will want to know.
-            self.ways.ended(Happened::Reset, Signs::default(), host.isolate.means(now));
+            let happened = Happened::BrokeOff { is_silent: end == End::Stalled };
+            self.ways.ended(happened, Signs::default(), host.isolate.means(now));
         }
         if self.broke.is_some() {
             // Who was to go on with it was still asked.
             let outcome = if end == End::Overran { Outcome::TimedOut } else { Outcome::Abandoned };
-            let attempt = self.attempt(None, outcome);
+            let attempt = self.attempt(None, outcome).filter(has_begun);
             self.draft_attempt(attempt);
             self.judged(None, Signs::default());
         }
@@ -442,6 +444,12 @@ impl Exchange {
         if let (true, Some(answering)) = (self.has_gone_on, self.answering) {
             let text_bytes = observed.as_ref().and_then(|observed| observed.text_bytes);
             self.draft.answered_by(answering, text_bytes);
+        }
+        if end == End::Clean
+            && observed.as_ref().is_none_or(|observed| observed.completion == Completion::Complete)
+            && let Some(host) = isolate::current().filter(|_| self.ways.may_retry())
+        {
+            self.ways.completed(&host.isolate.balance);
         }
         if let Some(capture) = &mut self.capture {
             if how == UNSEEN {
@@ -481,6 +489,11 @@ impl From<Asked> for JsValue {
             Asked::Denied => Self::FALSE,
         }
     }
+}
+
+/// Not while the pause before it lasts.
+fn has_begun(attempt: &Attempt) -> bool {
+    attempt.started_at <= attempt.ended_at
 }
 
 /// What is known of the provider by how an attempt ended that had no answer.

@@ -145,15 +145,20 @@ async fn what_says_something_else_is_not_joined() {
 
 #[tokio::test]
 async fn who_cannot_go_on_is_followed_by_who_can() {
-    let cut = "gpt-a+fault=cut:3";
+    let once = resumed("twice", "openai", &["gpt-a+fault=cut:3,times=1"]);
+    // One that breaks off time and again would be left out.
+    let resumed = |name: &str, others: &[&str]| {
+        let cut = format!("{name}-a+fault=cut:3");
+        resumed(name, "openai", &[&[cut.as_str()], others].concat())
+    };
     let edge = with_routes(&[
-        resumed("refused", "openai", &[cut, "gpt-b+fault=status:503", "gpt-c"]),
-        resumed("reset", "openai", &[cut, "gpt-b+fault=reset", "gpt-c"]),
-        resumed("faulty", "openai", &[cut, "gpt-b+fault=error", "gpt-c"]),
-        resumed("shorter", "openai", &[cut, "gpt-b+fault=cut:1", "gpt-c"]),
-        resumed("further", "openai", &[cut, "gpt-b+fault=cut:5", "gpt-c"]),
-        resumed("twice", "openai", &["gpt-a+fault=cut:3,times=1"]),
-        resumed("prefill", "openai", &[cut, "gpt-b+fault=prefill"]),
+        resumed("refused", &["gpt-b+fault=status:503", "gpt-c"]),
+        resumed("reset", &["gpt-b+fault=reset", "gpt-c"]),
+        resumed("faulty", &["gpt-b+fault=error", "gpt-c"]),
+        resumed("shorter", &["gpt-b+fault=cut:1", "gpt-c"]),
+        resumed("further", &["gpt-b+fault=cut:5", "gpt-c"]),
+        once,
+        resumed("prefill", &["gpt-b+fault=prefill"]),
     ])
     .await;
     let reset = (None, Outcome::Unreachable);
@@ -174,6 +179,20 @@ async fn who_cannot_go_on_is_followed_by_who_can() {
         assert_eq!(attempts(&told.event), expected, "{model}");
         assert_eq!(told.event.usage_source, UsageSource::Reported, "{model}");
     }
+}
+
+/// What was given up before is over by and by, and must not end what is awaited then.
+#[tokio::test]
+async fn several_that_are_silent_are_each_waited_for() {
+    let silent = "gpt-b+fault=silent:120000";
+    let mut route =
+        resumed("fast", "openai", &["gpt-a+fault=stall:3", silent, "gpt-c+fault=late:120000", "gpt-d"]);
+    route["timeouts"] = json!({"idle_ms": 600, "first_byte_ms": 600, "first_token_ms": 600});
+    let edge = with_routes(&[route]).await;
+    let told = ask(&edge, "fast", true).await;
+    assert_joined(&told, 4, "silent");
+    let timed_out = |status| (status, Outcome::TimedOut);
+    assert_eq!(attempts(&told.event), [OK, timed_out(None), timed_out(Some(200)), OK]);
 }
 
 #[tokio::test]

@@ -37,7 +37,7 @@ const FIRST_BYTE_MS: u64 = 2_000;
 const STREAM: bool = true;
 const PLAIN: bool = false;
 
-const CASES: [Case; 33] = [
+const CASES: [Case; 35] = [
     answered("fault=status:429", PLAIN, 429, true),
     answered("fault=status:429,after=none", STREAM, 429, true),
     answered("fault=status:429,after=none,times=1", PLAIN, 429, true),
@@ -68,6 +68,8 @@ const CASES: [Case; 33] = [
     unanswered("fault=down:60000", PLAIN, Outcome::Unreachable, 502),
     unanswered("fault=silent:120000", PLAIN, Outcome::TimedOut, 504),
     unanswered("fault=silent:120000", STREAM, Outcome::TimedOut, 504),
+    Case { status: Some(520), ..unanswered("fault=page:520", PLAIN, Outcome::Unreachable, 502) },
+    Case { status: Some(524), ..unanswered("fault=page:524", STREAM, Outcome::Unreachable, 502) },
     Case { status: Some(521), ..unanswered("fault=page:521", PLAIN, Outcome::Unreachable, 502) },
     Case { status: Some(526), ..unanswered("fault=page:526", STREAM, Outcome::Unreachable, 502) },
     Case { status: Some(530), ..unanswered("fault=platform:530", PLAIN, Outcome::Unreachable, 502) },
@@ -134,12 +136,21 @@ async fn each_is_told_and_survived_as_far_as_it_can_be() {
         assert_eq!(edge.upstream.seen(&trace).await.len(), attempts.len(), "{fault}");
         assert_took(&event, fault);
 
-        let reply = send(edge.chat(&format!("alone-{at}"), is_streamed)).await;
+        let trace = latchkey_tests::edge::upstream::trace();
+        let reply = send(edge.chat(&format!("alone-{at}"), is_streamed).header(TRACE, &trace)).await;
         assert_eq!(reply.status, alone, "{fault}: {}", reply.text());
         let is_ours = status.is_none_or(|status| status > 519 && status != 529);
         assert_eq!(reply.code().is_some(), is_ours, "{fault}");
         let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
-        assert_eq!((event.status, event.attempts.len()), (alone, 1), "{fault}");
+        let attempts: Vec<_> =
+            event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect();
+        assert_eq!(
+            (event.status, attempts),
+            (alone, vec![(status.filter(|_| !is_ours), outcome)]),
+            "{fault}"
+        );
+        assert_eq!(edge.upstream.seen(&trace).await.len(), 1, "{fault}");
+        assert_took(&event, fault);
     }
 }
 

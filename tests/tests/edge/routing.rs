@@ -12,6 +12,8 @@ use shared::provider::Api;
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::config::{CarriedRoute, Credential, Project, Providers};
 use shared::snapshot::manifest::Manifest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 /// What the upstream is asked with: the fixture's key, and one more.
@@ -294,6 +296,85 @@ async fn a_route_judges_what_is_asked_for_and_a_provider_what_it_is_sent() {
     assert_eq!(event.provider.as_deref(), Some("openai"));
     ask(&edge, "o1", false).await.reply.assert_refused(400, "param_not_allowed", Api::OpenAi);
     ask(&edge, "gpt-a", false).await.reply.assert_ok();
+}
+
+#[tokio::test]
+async fn each_of_several_that_do_not_answer_is_told() {
+    let silent = |name: &str| target("other", &format!("{name}+fault=silent:120000"));
+    let mut silence =
+        first_and_second("silence", &[silent("gpt-a"), silent("gpt-b"), target("openai", "gpt-c")]);
+    let mut never = first_and_second("never", &[silent("gpt-a"), silent("gpt-b")]);
+    for route in [&mut silence, &mut never] {
+        route["timeouts"] = json!({"first_byte_ms": 400});
+    }
+    let reset = [target("other", "gpt-a+fault=reset"), target("openai", "gpt-b+fault=hangup")];
+    let mut lost = first_and_second("lost", &reset);
+    lost["retry"]["attempts"] = json!(2);
+    let edge = with_routes(&[silence, never, lost]).await;
+    let timed_out = (None, Outcome::TimedOut);
+    let unreachable = (None, Outcome::Unreachable);
+    for is_streamed in [false, true] {
+        for (model, status, expected) in [
+            ("silence", 200, vec![timed_out, timed_out, (Some(200), Outcome::Answered)]),
+            ("never", 504, vec![timed_out, timed_out]),
+            ("lost", 502, vec![unreachable, unreachable]),
+        ] {
+            let Told { reply, event, seen } = ask(&edge, model, is_streamed).await;
+            assert_eq!((reply.status, event.status), (status, status), "{model}: {}", reply.text());
+            assert_eq!(attempts(&event), expected, "{model}: {event:?}");
+            assert_eq!(seen.len(), expected.len(), "{model}");
+            assert_eq!(
+                reply.header("x-latchkey-attempts"),
+                Some(expected.len().to_string().as_str()),
+                "{model}"
+            );
+            let models: Vec<_> = event.attempts.iter().map(|attempt| attempt.model.as_deref()).collect();
+            assert!(models.is_sorted() && models[0] < models[1], "{models:?}");
+        }
+    }
+}
+
+/// Its headers are there, but what it says does not come.
+#[tokio::test]
+async fn an_error_that_stalls_is_left_for_another() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut held = Vec::new();
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let _ = connection.read(&mut [0; 16 * 1024]).await;
+            let begun = "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+            connection.write_all(begun.as_bytes()).await.unwrap();
+            held.push(connection);
+        }
+    });
+    let edge = EdgeStack::empty(60_000).await;
+    let mut route = first_and_second("fast", &[target("dead", "gpt-a"), target("openai", "gpt-b")]);
+    route["timeouts"] = json!({"first_byte_ms": 500});
+    let mut manifest = routed(&edge, &[route]);
+    let providers = &mut manifest.delta.providers.as_mut().unwrap().providers;
+    providers.iter_mut().find(|provider| provider.name == "dead").unwrap().base_url = base_url;
+    let providers = manifest.delta.providers.clone().unwrap();
+    let routes = std::mem::take(&mut manifest.delta.projects[0].routes);
+    manifest.delta.projects = vec![Project { routes, ..fixture::project(1, &providers) }];
+    edge.publish(&manifest);
+    let Told { reply, event, .. } = ask(&edge, "fast", false).await;
+    reply.assert_ok();
+    assert_eq!(attempts(&event), [(Some(429), Outcome::TimedOut), (Some(200), Outcome::Answered)]);
+}
+
+/// Each answer begins well, so that only its end tells.
+#[tokio::test]
+async fn who_always_breaks_off_is_left_out() {
+    let route = first_and_second("cut", &[target("other", "gpt-a+fault=cut:3"), target("openai", "gpt-b")]);
+    let edge = with_routes(&[route]).await;
+    for _ in 0..5 {
+        let Told { event, .. } = ask(&edge, "cut", true).await;
+        assert_eq!((event.attempts[0].provider.as_str(), event.completion), ("other", Completion::Truncated));
+    }
+    let Told { reply, event, .. } = ask(&edge, "cut", true).await;
+    reply.assert_ok();
+    assert_eq!((event.attempts[0].provider.as_str(), event.completion), ("openai", Completion::Complete));
 }
 
 #[tokio::test]

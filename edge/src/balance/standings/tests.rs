@@ -189,3 +189,33 @@ fn tells_a_person_what_is_wrong() {
         }])
     );
 }
+
+#[test]
+fn who_always_begins_and_never_ends_is_left_out() {
+    let (mut standings, mut now) = (Standings::default(), NOW);
+    let broke = Happened::BrokeOff { is_silent: false };
+    for number in 1..=5 {
+        assert_eq!(health(&standings, now), Health::Well, "{number}");
+        // Its headers are good each time.
+        ended(&mut standings, OK, Signs::default(), now);
+        ended(&mut standings, broke, Signs::default(), now);
+    }
+    assert_eq!(health(&standings, now), Health::UnwellUntil(now + 5_000));
+    // The probe breaks off too.
+    now += 5_000;
+    standings.began(key(1), now);
+    ended(&mut standings, OK, Signs::default(), now);
+    ended(&mut standings, broke, Signs::default(), now);
+    assert_eq!(health(&standings, now), Health::UnwellUntil(now + 10_000));
+    // The next one comes to its end.
+    now += 10_000;
+    standings.began(key(1), now);
+    ended(&mut standings, OK, Signs::default(), now);
+    standings.completed(key(1));
+    for _ in 0..4 {
+        ended(&mut standings, broke, Signs::default(), now);
+        assert_eq!(health(&standings, now), Health::Well);
+    }
+    standings.completed(key(2));
+    assert_eq!(standings.all().count(), 1);
+}

@@ -153,7 +153,8 @@ proptest! {
         joined.goes_on_with(kind.observer(), End::Cut);
         prop_assert!(!feed(&mut joined, &second, sizes.1, &mut out));
         prop_assert_eq!(&out, &had);
-        prop_assert!(joined.broke(End::Cut) && !joined.may_go_on());
+        // It was ended by us.
+        prop_assert!(!joined.broke(End::Cut) && !joined.may_go_on());
         let (rest, observed) = joined.end(End::Cut);
         prop_assert_eq!(observed.completion, Completion::Truncated);
         prop_assert_eq!(observed.error_code, Some("upstream_error"));
@@ -230,4 +231,63 @@ fn an_end_without_its_blank_line_is_one() {
     let (rest, observed) = joined.end(End::Clean);
     out.extend(rest);
     assert_eq!((out.as_slice(), observed.completion), (stream.trim_end().as_bytes(), Completion::Complete));
+}
+
+/// Whatever follows it in the same piece.
+#[test]
+fn what_differs_at_its_end_is_no_end() {
+    let kind = Kind::Chat;
+    let first = kind.stream("a", &["Hello", " you"], "\n");
+    let call = json!({"id": "b", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0}]}, "finish_reason": "tool_calls"}]});
+    let second = kind.stream("b", &["Hello"], "\n");
+    let second = second.split("data: {").take(3).collect::<Vec<_>>().join("data: {");
+    for size in [1, 1 << 20] {
+        let (mut joined, mut out) = (kind.joined(), Vec::new());
+        feed(&mut joined, &first[..first.find(" you").unwrap()], size, &mut out);
+        assert!(joined.broke(End::Cut));
+        joined.goes_on_with(kind.observer(), End::Cut);
+        let had = out.len();
+        assert!(!feed(&mut joined, &format!("{second}data: {call}\n\ndata: [DONE]\n\n"), size, &mut out));
+        assert!(!joined.broke(End::Cut) && !joined.may_go_on(), "it was not the provider that ended it");
+        let (rest, observed) = joined.end(End::Cut);
+        assert_eq!((observed.completion, out.len()), (Completion::Truncated, had));
+        assert!(!String::from_utf8(rest).unwrap().contains("[DONE]"));
+        assert!(observed.error_frame.is_some());
+    }
+}
+
+#[test]
+fn what_ends_amid_a_frame_ends_in_an_error_that_can_be_read() {
+    let kind = Kind::Chat;
+    let stream = kind.stream("a", &["Hello", " you"], "\n");
+    for end in [End::Overran, End::Cut, End::Stalled] {
+        for cut in 1..stream.find("\"stop\"").unwrap() {
+            let (mut joined, mut out) = (kind.joined(), Vec::new());
+            feed(&mut joined, &stream[..cut], 7, &mut out);
+            let (rest, observed) = joined.end(end);
+            out.extend(rest);
+            out.extend(observed.error_frame.unwrap().into_bytes());
+            let text = String::from_utf8(out).unwrap();
+            let data: Vec<Value> = text
+                .lines()
+                .filter_map(|line| line.strip_prefix("data: "))
+                .map(|data| serde_json::from_str(data).unwrap())
+                .collect();
+            assert!(data.last().unwrap()["error"].is_object(), "{text}");
+        }
+    }
+}
+
+#[test]
+fn nothing_follows_a_malformed_frame() {
+    let kind = Kind::Chat;
+    let stream = kind.stream("a", &["Hello", " you"], "\n");
+    let (before, after) =
+        stream.split_at(stream.find("data: {\"choices\":[{\"delta\":{\"content\":\" you").unwrap_or(0));
+    let stream = format!("{before}data: {{broken\n\n{after}");
+    let (mut joined, mut out) = (kind.joined(), Vec::new());
+    assert!(!feed(&mut joined, &stream, 1 << 20, &mut out));
+    assert!(joined.broke(End::Cut));
+    let (rest, _) = joined.end(End::Cut);
+    assert_eq!(rest, b"data: {broken\n\n");
 }

@@ -4,7 +4,6 @@ use super::Form;
 use serde_json::{Map, Value};
 
 const DONE: &[u8] = b"[DONE]";
-const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Said {
@@ -74,7 +73,6 @@ fn data(frame: &[u8]) -> Vec<u8> {
 }
 
 fn lines(frame: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let frame = frame.strip_prefix(BOM).unwrap_or(frame);
     frame.split(|&byte| byte == b'\n' || byte == b'\r')
 }
 
@@ -104,13 +102,14 @@ fn chat(event: &Map<String, Value>) -> Option<Said> {
         Some(reason) if reason == "tool_calls" || reason == "function_call" => return None,
         Some(_) => Said::end(),
     };
-    if let Some(text) = choice.get("text") {
+    let text = choice.get("text");
+    if let Some(text) = text {
         text.as_str()?.clone_into(&mut said.text);
     }
     for (name, value) in choice.get("delta").and_then(Value::as_object).into_iter().flatten() {
         match (name.as_str(), value) {
             ("role", _) => said.begins = Some(Begins::Answer),
-            ("content", Value::String(text)) => said.text.clone_from(text),
+            ("content", Value::String(content)) if text.is_none() => said.text.clone_from(content),
             _ if is_nothing(value) => {}
             _ => return None,
         }

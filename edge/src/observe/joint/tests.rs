@@ -172,6 +172,17 @@ fn messages_have_each_of_their_parts_once() {
     assert_eq!(another(&[start, block, &delta("Hi you!")], &all).0, "DDDD!");
 }
 
+/// Of a byte order mark, and of a frame that has its text at two places.
+#[test]
+fn what_two_readers_could_take_differently_is_not_joined() {
+    let both = "data: {\"choices\":[{\"index\":0,\"text\":\"Hello, you two\",\"delta\":{\"content\":\"Hello, you two\"}}]}\n\n";
+    assert_eq!(compare(&mut begun(), &[both]).0, "!");
+    let mut whole = Whole::default();
+    whole.feed("\u{feff}data: a\n\n\u{feff}data: b\n\n".as_bytes());
+    assert_eq!(whole.next(), Some(&b"data: a\n\n"[..]));
+    assert_eq!(whole.next(), Some("\u{feff}data: b\n\n".as_bytes()));
+}
+
 #[test]
 fn gemini_and_completions() {
     let gemini = |text: &str| {

@@ -10,17 +10,21 @@ pub(in crate::observe) struct Whole {
     frame: usize,
     line: usize,
     seen: usize,
+    /// A byte order mark may only come before the first.
+    has_begun: bool,
 }
+
+const BOM: &[u8] = &[0xef, 0xbb, 0xbf];
 
 impl Whole {
     pub(in crate::observe) fn feed(&mut self, bytes: &[u8]) {
-        let Self { held, frame, line, seen } = self;
+        let Self { held, frame, line, seen, has_begun: _ } = self;
         held.drain(..*frame);
         (*frame, *line, *seen) = (0, *line - *frame, *seen - *frame);
         held.extend_from_slice(bytes);
     }
 
-    /// Up to its blank line, with that.
+    /// Up to its blank line, with that; without a byte order mark, as it may be amid another.
     pub(in crate::observe) fn next(&mut self) -> Option<&[u8]> {
         loop {
             let unseen = self.held.get(self.seen..).unwrap_or_default();
@@ -37,9 +41,10 @@ impl Whole {
             let is_blank = end == self.line;
             (self.line, self.seen) = (after, after);
             if is_blank {
-                let frame = self.held.get(self.frame..after);
+                let frame = self.held.get(self.frame..after)?;
                 self.frame = after;
-                return frame;
+                let has_begun = std::mem::replace(&mut self.has_begun, true);
+                return frame.strip_prefix(BOM).filter(|_| !has_begun).or(Some(frame));
             }
         }
     }

@@ -200,13 +200,19 @@ class Exchange {
           upstream?.body?.cancel().catch(() => {});
           this.held = [];
           this.leg = legOf(other);
-          if (this.leg.waitMs > 0) await this.unlessStopped(sleep(this.leg.waitMs));
+          await this.pause();
           continue;
         }
       }
       if (this.word !== undefined) throw new Error(this.word);
       return upstream;
     }
+  }
+
+  // Before the next is asked, where there is to be one.
+  async pause() {
+    this.silence = Infinity;
+    if (this.leg.waitMs > 0) await this.unlessStopped(sleep(this.leg.waitMs));
   }
 
   async ask(isSmall, length, maxBody) {
@@ -246,14 +252,16 @@ class Exchange {
   // What comes of it, unless that is waited for in vain.
   unlessSilent(coming) {
     return new Promise((resolve, reject) => {
-      this.giveUp = () => {
+      const giveUp = () => {
         this.word = "timeout";
         if (this.isJoining) this.abort.abort();
         reject(new Error(this.word));
         // It ends with its request, or when it comes.
         coming.then((late) => late?.body?.cancel?.()).catch(() => {});
       };
-      coming.then(resolve, reject).finally(() => { this.giveUp = undefined; });
+      this.giveUp = giveUp;
+      // What is given up may end when another is awaited.
+      coming.then(resolve, reject).finally(() => { if (this.giveUp === giveUp) this.giveUp = undefined; });
     });
   }
 
@@ -271,7 +279,10 @@ class Exchange {
       await this.open(upstream);
     } else if (this.leg.mayRetry && MAY_TELL.includes(status)) {
       // What is wrong with the request may not be wrong elsewhere.
-      const copy = await this.unlessStopped(readUpTo(upstream.clone().body, SMALL_ANSWER).catch(() => undefined));
+      this.expect(this.leg.firstByteMs);
+      const read = readUpTo(upstream.clone().body, SMALL_ANSWER).catch(() => undefined);
+      const copy = await this.unlessStopped(this.unlessSilent(read));
+      this.silence = Infinity;
       if (copy !== undefined) this.refusal = new Uint8Array(copy);
     }
     return upstream;
@@ -281,11 +292,12 @@ class Exchange {
   async open({ body }) {
     const reader = body.getReader({ mode: "byob" });
     try {
-      for (let length = 0, opening = UNCLEAR; opening === UNCLEAR && length < MAX_OPENING; ) {
+      for (let buffer = new Uint8Array(PIECE), length = 0, opening = UNCLEAR; opening === UNCLEAR && length < MAX_OPENING; ) {
         this.expect(this.leg.firstTokenMs);
-        const { done, value } = await this.unlessStopped(this.unlessSilent(reader.read(new Uint8Array(PIECE))));
+        const { done, value } = await this.unlessStopped(this.unlessSilent(reader.read(buffer)));
         if (done) break;
-        this.held.push(value);
+        this.held.push(value.slice());
+        buffer = new Uint8Array(value.buffer);
         length += value.byteLength;
         opening = rust.opening(this.id, value);
         if (opening === FAULTY) this.word = "faulty";
@@ -446,7 +458,7 @@ class Exchange {
     this.isAnswered = false;
     this.isJoining = true;
     try {
-      if (this.leg.waitMs > 0) await this.unlessStopped(sleep(this.leg.waitMs));
+      await this.pause();
       const upstream = await this.firstHelpful(true);
       const type = upstream.headers.get("content-type") ?? "";
       if (rust.answered(this.id, upstream.status, type, signs(upstream)) === JOIN) {
