@@ -67,7 +67,8 @@ pub(super) struct ParameterRule {
     /// Patterns of paths, as of endpoints; at least one.
     #[schema(min_items = 1, example = json!(["/v1/chat/completions"]))]
     endpoints: Vec<String>,
-    /// Names separated by dots; `[]` after a name stands for each element: `model`, `tools[].function.name`.
+    /// Names separated by dots; `[]` after a name stands for each element, and for a value that is no
+    /// array: `model`, `tools[].function.name`.
     #[schema(example = "model")]
     path: String,
     /// Patterns, `*` for any characters, one of which the value must be like: a string, or a number or boolean as

@@ -23,12 +23,6 @@ pub struct Form<'a> {
     delimiter: Vec<u8>,
 }
 
-/// A field that rules ask about.
-struct Field<'n> {
-    name: &'n str,
-    is_seen: bool,
-}
-
 type Result<T> = std::result::Result<T, Violation>;
 
 fn invalid<T>(problem: &str) -> Result<T> {
@@ -55,7 +49,7 @@ impl<'a> Form<'a> {
         if !body.take_until(&self.delimiter, 0)?.is_some_and(|before| before.is_empty()) {
             return invalid("it does not begin with its boundary");
         }
-        let mut fields: Vec<Field<'_>> = Vec::new();
+        let mut fields = Vec::new();
         loop {
             match body.take(2)?.as_slice() {
                 b"--" => break,
@@ -80,19 +74,17 @@ impl<'a> Form<'a> {
         if !body.rest()?.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
             return invalid("something follows its end");
         }
-        let is_missing = |ruled: &Ruled<'_>| {
-            ruled.is_required
-                && !fields.iter().any(|field| field.is_seen && field.name == base(&ruled.rule.path))
-        };
+        let is_missing = |ruled: &Ruled<'_>| ruled.is_required && !fields.contains(&base(&ruled.rule.path));
         match self.rules.iter().position(is_missing) {
             Some(rule) => Err(violation(rule, "is required")),
             None => Ok(()),
         }
     }
 
-    /// The rules that ask about a part.
-    fn judged(&self, part: &Part<'_>, fields: &mut Vec<Field<'a>>) -> Result<Vec<usize>> {
+    /// The rules that ask about a part; `fields` are those that any has asked about.
+    fn judged(&self, part: &Part<'_>, fields: &mut Vec<&'a str>) -> Result<Vec<usize>> {
         let mut judged = Vec::new();
+        let before = fields.len();
         for (number, ruled) in self.rules.iter().enumerate() {
             let path = &ruled.rule.path;
             let name = base(path);
@@ -109,14 +101,11 @@ impl<'a> Form<'a> {
                     part.name
                 ));
             }
-            let field = fields.iter_mut().find(|field| field.name == name);
-            if let Some(field) = field {
-                if !is_each && !judged.iter().any(|other: &usize| base(&self.rules[*other].rule.path) == name)
-                {
-                    return invalid(&format!("the field \"{}\" is there twice", field.name));
-                }
-            } else {
-                fields.push(Field { name, is_seen: true });
+            if !is_each && fields[..before].contains(&name) {
+                return invalid(&format!("the field \"{name}\" is there twice"));
+            }
+            if !fields.contains(&name) {
+                fields.push(name);
             }
             judged.push(number);
         }
@@ -356,6 +345,19 @@ mod tests {
         part(&format!("Content-Disposition: form-data; name=\"{name}\""), content)
     }
 
+    #[test]
+    fn a_field_of_both_kinds_of_rules_is_there_once() {
+        let [list, one] = ["a[]", "a"].map(|path| ParameterRule { path: path.into(), ..rules()[0].clone() });
+        let body = |parts: &[String]| format!("{}--XYZ--", parts.concat());
+        for rules in [[list.clone(), one.clone()], [one, list]] {
+            let rules: Vec<_> = rules.iter().map(|rule| Ruled::new(Owner::Token, 0, rule)).collect();
+            let check = |body: String| Form::new(&rules, TYPE).unwrap().unwrap().check(body.as_bytes());
+            let field = field("a", "whisper-1");
+            assert_eq!(check(body(std::slice::from_ref(&field))), Ok(()));
+            assert!(matches!(check(body(&[field.clone(), field])), Err(Violation::Invalid(_))));
+        }
+    }
+
     const FILE: &str =
         "Content-Disposition: form-data; name=\"file\"; filename=\"a.mp3\"\r\nContent-Type: audio/mpeg";
 
@@ -374,7 +376,9 @@ mod tests {
         assert_eq!(problem(&[model(), field("temperature", "0.5")]), None);
         let both = [field("timestamp_granularities[]", "word"), field("timestamp_granularities[]", "word")];
         assert_eq!(problem(&[vec![model()], both.to_vec()].concat()), None);
+        assert_eq!(problem(&[model(), field("timestamp_granularities", "word")]), None);
         for (parts, start) in [
+            (vec![model(), field("timestamp_granularities", "segment")], "2 must be one of"),
             (vec![field("model", "gpt-4o-transcribe")], "0 must be one of: whisper-*"),
             (vec![part(FILE, "x")], "0 is required"),
             (vec![model(), field("temperature", "2")], "1 must be a number of at most 1"),

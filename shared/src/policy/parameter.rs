@@ -19,7 +19,8 @@ pub struct ParameterRule {
     /// Path patterns of endpoints, as of [`super::EndpointRule`]; at least one.
     pub endpoints: Vec<String>,
     /// Names separated by dots, such as `stream_options.include_usage`; `[]` after
-    /// a name stands for each element: `models[]`, `tools[].type`.
+    /// a name stands for each element, and for a value that is no array: `models[]`,
+    /// `tools[].type`.
     pub path: String,
     /// Patterns, one of which the value must be like: a string, or a number or
     /// boolean as JSON writes it.

@@ -15,7 +15,7 @@ use std::sync::LazyLock;
 const ENDPOINT: &str = "/v1/chat/completions";
 
 /// The parameter rules of each owner's policy, for this endpoint unless they say another.
-const CASES: [&[(Owner, &str)]; 8] = [
+const CASES: [&[(Owner, &str)]; 9] = [
     &[(Owner::Project, r#"[{"path": "model", "allow": ["gpt-4o*", "o4-mini"], "required": true}]"#)],
     &[(
         Owner::Token,
@@ -64,6 +64,20 @@ const CASES: [&[(Owner, &str)]; 8] = [
             {"path": "a", "required": true},
             {"path": "b.c.d.e.f.g.h.\u00fc", "allow": []}]"#,
     )],
+    &[
+        (
+            Owner::Provider,
+            r#"[{"path": "stop[]", "deny": ["*secret*"]},
+                {"path": "stop", "required": true},
+                {"path": "messages[].content.type", "deny": ["image*"]}]"#,
+        ),
+        (
+            Owner::Token,
+            r#"[{"path": "messages[].content[].type", "allow": ["text", "image"]},
+                {"path": "input[].text", "required": true},
+                {"path": "input.text", "deny": ["*secret*"]}]"#,
+        ),
+    ],
 ];
 
 static POLICIES: LazyLock<Vec<Vec<(Owner, Policy)>>> =
@@ -206,6 +220,24 @@ mod tests {
                 r#"{"a": 1, "b": {"c": {"d": {"e": {"f": {"g": {"h": {"ü": 1}}}}}}}}"#,
                 Some("parameters[2]"),
             ),
+            (4, r#"{"models": "openai/a"}"#, None),
+            (4, r#"{"models": "other/a"}"#, Some("parameters[1]")),
+            (4, r#"{"models": {"0": "openai/a"}}"#, Some("parameters[1]")),
+            (5, r#"{"tools": {"type": "function", "function": {"name": "add"}}}"#, None),
+            (5, r#"{"tools": {"type": "web"}}"#, Some("parameters[0]")),
+            (5, r#"{"tools": "function"}"#, Some("parameters[0]")),
+            (5, r#"{"tools": null}"#, None),
+            (7, r#"{"a": {"b": {"c": {"d": "y"}}}}"#, Some("parameters[0]")),
+            (8, r#"{"stop": "END", "messages": [{"content": "hi"}, {"content": {"type": "text"}}]}"#, None),
+            (8, r#"{"stop": ["END"], "messages": {"content": [{"type": "image"}]}}"#, None),
+            (8, r#"{"stop": "my secret"}"#, Some("parameters[0]")),
+            (8, r#"{"messages": {"content": {"type": "image"}}}"#, Some("parameters[2]")),
+            (8, r#"{"messages": {"content": {"type": "audio"}}}"#, Some("parameters[0]")),
+            (8, r#"{"stop": 1, "input": "hi"}"#, Some("parameters[1]")),
+            (8, r#"{"stop": 1, "input": {"text": "hi"}}"#, None),
+            (8, r#"{"stop": 1, "input": {"text": "my secret"}}"#, Some("parameters[2]")),
+            (8, r#"{"stop": 1, "input": [{"text": "my secret"}]}"#, None),
+            (8, r#"{"stop": 1, "input": {"text": 1, "Text": 1}}"#, INVALID),
         ] {
             let policies = &POLICIES[case];
             let Expected::Exactly(told) = expected(policies, ENDPOINT, body.as_bytes()) else {

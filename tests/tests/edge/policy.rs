@@ -137,6 +137,30 @@ async fn what_a_rule_cannot_read_is_refused() {
 }
 
 #[tokio::test]
+async fn one_value_is_judged_as_the_only_element() {
+    let edge = with_parameters(json!([
+        {"endpoints": ["/v1/**"], "path": "models[]", "allow": ["gpt-*"]},
+        {"endpoints": ["/v1/**"], "path": "messages[].content[].type", "allow": ["text"]},
+    ]))
+    .await;
+    let chat = |models: Value, content: Value| {
+        let messages = json!([{"role": "user", "content": content}]);
+        post(&edge, json!({"model": "gpt-a", "models": models, "messages": messages}).to_string())
+    };
+    for models in [json!(["gpt-b"]), json!("gpt-b"), Value::Null] {
+        send(chat(models, json!("Hi"))).await.assert_ok();
+    }
+    for (models, content, param) in [
+        (json!("o1"), json!("Hi"), "models[]"),
+        (json!({"0": "gpt-b"}), json!("Hi"), "models[]"),
+        (json!("gpt-b"), json!({"type": "image_url"}), "messages[].content[].type"),
+    ] {
+        let reply = refused(&edge, chat(models, content), 400, "param_not_allowed").await;
+        assert_eq!(reply.json()["error"]["param"], param);
+    }
+}
+
+#[tokio::test]
 async fn a_model_in_the_path_and_one_in_a_form_are_judged() {
     let edge = with_parameters(json!([
         {"endpoints": ["/**"], "path": "model", "allow": ["gemini-2.5-flash*", "whisper-*"], "required": true},

@@ -73,8 +73,9 @@ fn judge(rules: &[Ruled<'_>], led: &[Led<'_>], text: Text<'_>) -> Judged {
     }
     match text.kind() {
         Kind::Object(members) => {
-            suit(rules, led, None)?;
-            judge_members(rules, led, members)
+            let led = only_element_too(led);
+            suit(rules, &led, None)?;
+            judge_members(rules, &led, members)
         }
         Kind::Array(items) => {
             suit(rules, led, None)?;
@@ -84,8 +85,9 @@ fn judge(rules: &[Ruled<'_>], led: &[Led<'_>], text: Text<'_>) -> Judged {
         Kind::Leaf => match text.leaf().ok_or(Offence::Invalid)? {
             Value::Null => there(rules, led),
             leaf => {
-                suit(rules, led, Some(&leaf))?;
-                there(rules, &beyond(led))
+                let led = only_element_too(led);
+                suit(rules, &led, Some(&leaf))?;
+                there(rules, &beyond(&led))
             }
         },
     }
@@ -118,6 +120,11 @@ fn judge_members(rules: &[Ruled<'_>], led: &[Led<'_>], members: Vec<(Text<'_>, T
 fn follow<'p>(led: &[Led<'p>], step: &str) -> Vec<Led<'p>> {
     let further = led.iter().filter(|led| led.rest.first() == Some(&step));
     further.map(|led| Led { rule: led.rule, rest: led.rest[1..].to_vec() }).collect()
+}
+
+/// What is no array is as good as one that has nothing else in it.
+fn only_element_too<'p>(led: &[Led<'p>]) -> Vec<Led<'p>> {
+    [led, &follow(led, EACH)].concat()
 }
 
 /// Those that are not about this value, but about something in it.
