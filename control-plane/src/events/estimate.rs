@@ -30,10 +30,12 @@ pub(super) fn fill(event: &mut Event) {
 fn fill_attempts(event: &mut Event) {
     let Some(answering) = event.answering().filter(|_| event.attempts.len() > 1) else { return };
     let (usage, source) = (event.usage, event.usage_source);
+    // Nobody answered: then it is as with those before.
+    let is_answered = (200..300).contains(&event.status) || usage.is_known();
     let input_tokens = usage.input_tokens.unwrap_or_else(|| tokens(event.bytes_in));
     for (at, attempt) in event.attempts.iter_mut().enumerate() {
         let told = attempt.usage.unwrap_or_default();
-        if at == answering {
+        if at == answering && (is_answered || !may_charge(attempt)) {
             (attempt.usage, attempt.usage_source) = (Some(usage), Some(source));
         } else if told.output_tokens.is_none() && may_charge(attempt) {
             attempt.usage = Some(Usage {
@@ -97,18 +99,22 @@ mod tests {
 
     #[test]
     fn each_attempt_has_its_own() {
-        let event = |attempts: serde_json::Value| {
-            let event = json!({
+        let filled = |attempts: serde_json::Value, changes: &serde_json::Value| {
+            let mut event = json!({
                 "v": shared::event::VERSION, "id": "0199d2b8-0000-7000-8000-000000000000",
                 "isolate_id": "0199d2b8-0000-7000-8000-000000000000", "seq": 1, "count": 1, "started_at": 1,
                 "ended_at": 2, "method": "POST", "endpoint": "/v1/chat/completions", "status": 200,
                 "bytes_in": 400, "bytes_out": 900, "input_tokens": 90, "output_tokens": 50,
                 "usage_source": "reported", "completion": "complete", "model": "m", "attempts": attempts,
             });
+            for (name, value) in changes.as_object().unwrap() {
+                event[name] = value.clone();
+            }
             let mut event: Event = serde_json::from_value(event).unwrap();
             fill(&mut event);
             event.attempts
         };
+        let event = |attempts| filled(attempts, &json!({}));
         let of = |changes: serde_json::Value| {
             let mut attempt = serde_json::to_value(attempt(Some(200), Outcome::Answered)).unwrap();
             for (name, value) in changes.as_object().unwrap() {
@@ -141,9 +147,15 @@ mod tests {
         let attempts = event(json!([of(json!({"text_bytes_out": 40})), of(refused), of(silent.clone())]));
         let expected = [(Some(90), Some(50), reported), (None, None, None), (Some(90), Some(0), estimated)];
         assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), expected);
-        let attempts = event(json!([of(silent), of(json!({}))]));
+        let attempts = event(json!([of(silent.clone()), of(json!({}))]));
         let expected = [(Some(90), Some(0), estimated), (Some(90), Some(50), reported)];
         assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), expected);
+        // Nobody answered.
+        let unanswered = json!({
+            "status": 504, "input_tokens": null, "output_tokens": null, "usage_source": "none", "completion": "refused",
+        });
+        let attempts = filled(json!([of(silent.clone()), of(silent)]), &unanswered);
+        assert_eq!(attempts.iter().map(used).collect::<Vec<_>>(), [(Some(100), Some(0), estimated); 2]);
     }
 
     #[test]

@@ -43,9 +43,8 @@ impl Happened {
     pub fn fault(self) -> Option<Fault> {
         match self {
             Self::Unusable => Some(Fault::Key),
-            Self::BrokeOff { is_silent: true } => Some(Fault::Silence),
             Self::Unreachable | Self::Reset | Self::BrokeOff { is_silent: false } => Some(Fault::Provider),
-            Self::Silent => Some(Fault::Silence),
+            Self::Silent | Self::BrokeOff { is_silent: true } => Some(Fault::Silence),
             Self::Error { kind } => fault_of_kind(kind, Some(Fault::Provider)),
             Self::Answered { status, kind } => {
                 let by_status = match status {
