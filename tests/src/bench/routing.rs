@@ -27,7 +27,7 @@ const FAILURES: usize = 4;
 const LIMIT: Duration = Duration::from_millis(2);
 
 pub async fn rows(effort: Effort) -> Vec<Row> {
-    vec![whole_path(effort).await, among_many(effort).await, failover(effort).await]
+    vec![whole_path(effort).await, among_many(effort).await, failover(effort).await, resumable(effort).await]
 }
 
 async fn whole_path(effort: Effort) -> Row {
@@ -69,6 +69,22 @@ async fn among_many(effort: Effort) -> Row {
     let what =
         format!("CPU per routed request, {CREDENTIALS} credentials, {ROUTES} routes, {PROJECTS} projects");
     Row::ratio(&what, of_many, "one of each", of_few, 1.05)
+}
+
+/// What it costs that another may go on with a stream, where none has to.
+async fn resumable(effort: Effort) -> Row {
+    const STREAM: &str = "gpt-example+chunks=200,pace=0";
+    let rig = Rig::shaped(|manifest| {
+        let targets = [json!({"provider": "openai", "model": STREAM})];
+        let resumed = json!({"name": "on", "match": ["on"], "resume": "verified", "targets": targets});
+        let resumed = serde_json::from_value(resumed).unwrap();
+        manifest.delta.projects[0].routes = vec![resumed, route("off", &targets)];
+    })
+    .await;
+    let edge = rig.edge();
+    let [on, off] = ["on", "off"].map(|model| rig.chat(&edge.url("/openai"), model, true));
+    let [on, off] = side_by_side([(&edge, &on), (&edge, &off)], effort, 3_000).await;
+    Row::ratio("CPU per 200-chunk stream that another may go on with", on, "with resume off", off, 3.0)
 }
 
 /// Each route's first target is another one, so that few know yet that it is dead.

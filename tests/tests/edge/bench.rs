@@ -10,5 +10,5 @@ async fn those_of_policies() {
 
 #[tokio::test]
 async fn those_of_routes() {
-    assert_eq!(routing::rows(Effort::Quick).await.len(), 3);
+    assert_eq!(routing::rows(Effort::Quick).await.len(), 4);
 }
