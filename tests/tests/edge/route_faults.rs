@@ -223,3 +223,121 @@ async fn a_target_that_takes_no_prefill_is_not_passed_over() {
         }
     }
 }
+
+/// In each provider's own words: what is too long goes where there is more room, what a
+/// filter refused is passed on, and nobody else is asked.
+#[tokio::test]
+async fn what_each_provider_says_of_length_and_content() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = edge.manifest(1);
+    let route = |provider: &str, fault: &str| {
+        let name = format!("{provider}-{fault}");
+        serde_json::from_value(json!({"name": name, "match": [name], "targets": [
+            {"provider": provider, "model": format!("first+fault={fault}")},
+            {"provider": provider, "model": "second", "priority": 1, "larger_context": true},
+        ]}))
+        .unwrap()
+    };
+    let providers = ["openai", "anthropic", "google"];
+    manifest.delta.projects[0].routes = providers
+        .iter()
+        .flat_map(|provider| ["context", "filter"].map(|fault| route(provider, fault)))
+        .collect();
+    edge.publish(&manifest);
+    for provider in providers {
+        for is_streamed in [STREAM, PLAIN] {
+            for (fault, goes_on) in [("context", true), ("filter", false)] {
+                let model = format!("{provider}-{fault}");
+                let what = format!("{model}, {is_streamed}");
+                let mut body = chat_body(&model, is_streamed);
+                body["max_tokens"] = json!(100);
+                let action = if is_streamed { "streamGenerateContent?alt=sse" } else { "generateContent" };
+                let contents = json!({"contents": [{"role": "user", "parts": [{"text": "Open"}]}]});
+                let (path, body) = match provider {
+                    "openai" => ("/v1/chat/completions".to_owned(), body),
+                    "anthropic" => ("/v1/messages".to_owned(), body),
+                    _ => (format!("/v1beta/models/{model}:{action}"), contents),
+                };
+                let trace = trace();
+                let request = edge.post(&format!("/{provider}{path}")).bearer_auth(&edge.token);
+                let request = request.header("anthropic-version", "2023-06-01").header(TRACE, &trace);
+                let reply = send(request.json(&body)).await;
+                let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+                let models: Vec<_> =
+                    event.attempts.iter().map(|attempt| attempt.model.as_deref().unwrap()).collect();
+                let first = format!("first+fault={fault}");
+                let expected = if goes_on { vec![first.as_str(), "second"] } else { vec![first.as_str()] };
+                assert_eq!(models, expected, "{what}: {}", reply.text());
+                assert_eq!(edge.upstream.seen(&trace).await.len(), expected.len(), "{what}");
+                let own = match provider {
+                    "google" => 200,
+                    _ => 400,
+                };
+                assert_eq!(reply.status, if goes_on { 200 } else { own }, "{what}: {}", reply.text());
+                let is_blocked = reply.text().contains("blockReason");
+                assert_eq!(is_blocked, provider == "google" && !goes_on, "{what}: {}", reply.text());
+                assert_eq!((reply.code(), event.completion), (None, Completion::Complete), "{what}");
+            }
+        }
+    }
+}
+
+/// Nobody else may be asked.
+#[tokio::test]
+async fn what_begins_and_does_not_go_on_alone() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = edge.manifest(1);
+    manifest.delta.projects[0].routes = vec![
+        serde_json::from_value(json!({
+            "name": "late", "match": ["late"], "retry": {"attempts": 1},
+            "targets": [{"provider": "openai", "model": "gpt-a+fault=late:60000"}],
+            "timeouts": {"first_byte_ms": 5_000, "first_token_ms": 700, "idle_ms": 700},
+        }))
+        .unwrap(),
+    ];
+    edge.publish(&manifest);
+    for is_streamed in [STREAM, PLAIN] {
+        let trace = trace();
+        let response = edge.chat("late", is_streamed).header(TRACE, &trace).send().await.unwrap();
+        let id = response.headers()["x-latchkey-request-id"].to_str().unwrap().to_owned();
+        let text = response.text().await;
+        let event = edge.events.of(&id).await;
+        let what = format!("{is_streamed}: {text:?} {event:?}");
+        // Its headers went on at once. A stream can say what is wrong, a body cannot.
+        match text {
+            Ok(text) => assert!(is_streamed && text.contains("upstream_timeout"), "{what}"),
+            Err(_) => assert!(!is_streamed, "{what}"),
+        }
+        assert_eq!(
+            (event.attempts.len(), event.error_code.as_deref()),
+            (1, Some("upstream_timeout")),
+            "{what}"
+        );
+        assert!((700..5_000).contains(&(event.ended_at - event.started_at)), "{what}");
+        assert_eq!(edge.upstream.seen(&trace).await.len(), 1, "{what}");
+    }
+}
+
+/// Headers beyond what the platform reads: the answer is none, and another is asked.
+#[tokio::test]
+async fn headers_without_end_are_left_for_another() {
+    let edge = EdgeStack::empty(60_000).await;
+    let mut manifest = edge.manifest(1);
+    let name = "vast";
+    manifest.delta.projects[0].routes = vec![
+        serde_json::from_value(json!({"name": name, "match": [name], "targets": [
+            {"provider": "openai", "model": "gpt-a+fault=vast:1000"},
+            {"provider": "openai", "model": "gpt-b", "priority": 1},
+        ]}))
+        .unwrap(),
+    ];
+    edge.publish(&manifest);
+    for is_streamed in [STREAM, PLAIN] {
+        let reply = send(edge.chat(name, is_streamed)).await;
+        let event = edge.events.of(reply.header("x-latchkey-request-id").unwrap()).await;
+        let attempts: Vec<_> =
+            event.attempts.iter().map(|attempt| (attempt.status, attempt.outcome)).collect();
+        assert_eq!(reply.status, 200, "{event:?}");
+        assert_eq!(attempts, [(None, Outcome::Unreachable), (Some(200), Outcome::Answered)]);
+    }
+}
