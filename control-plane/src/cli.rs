@@ -2,6 +2,7 @@
 
 mod client;
 mod dead_letters;
+mod edge;
 mod events;
 mod input;
 mod keygen;
@@ -47,6 +48,8 @@ enum Command {
     /// Say where a project's requests go by their models, and change it
     #[command(subcommand)]
     Routes(routes::Command),
+    /// Ask an edge what it knows: its snapshot, and which keys it asks later than others
+    Edge(edge::Edge),
     /// Say what was used, added up
     Usage(usage::Usage),
     /// Show events: one for each request
@@ -105,6 +108,7 @@ impl Command {
             Self::Token(command) => token::run(&command),
             Self::Policy(command) => policy::run(&command),
             Self::Routes(command) => routes::run(&command),
+            Self::Edge(edge) => edge::run(&edge),
             Self::Usage(usage) => usage::run(&usage),
             Self::Events(events) => events::run(&events),
             Self::Sinks(command) => sinks::run(&command),

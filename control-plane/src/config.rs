@@ -1,6 +1,7 @@
 //! Configuration: read once from the environment, typed. Everything that is
 //! missing or wrong is reported together.
 
+mod edge;
 mod events;
 mod log;
 mod management;
@@ -8,6 +9,7 @@ mod reader;
 mod sinks;
 mod traces;
 
+pub use edge::{EdgeApi, edge_api};
 pub use events::{EventLogKind, Events};
 pub use log::{Log, LogFormat};
 pub use management::{ManagementApi, management_api};

@@ -24,7 +24,7 @@ pub fn management_api(
 ) -> Result<ManagementApi, ConfigError> {
     let mut reader = Reader::new(get);
     let url = read_url(&mut reader, url);
-    let token = read_token(&mut reader, kept);
+    let token = read_token(&mut reader, kept_value(get, kept, "MANAGEMENT_TOKEN"), &kept_file(get));
     let api = url.zip(token).map(|(url, token)| ManagementApi { url, token });
     reader.finish(api)
 }
@@ -46,14 +46,25 @@ fn read_url(reader: &mut Reader<'_>, flag: Option<&str>) -> Option<Url> {
     url
 }
 
-fn read_token(reader: &mut Reader<'_>, kept: &dyn Fn(&Path) -> Option<String>) -> Option<Secret> {
-    let home = reader.text("LATCHKEY_HOME").unwrap_or_else(|| ".latchkey".to_owned());
-    let file = PathBuf::from(home).join("keys.env");
-    let tokens = reader.text("MANAGEMENT_TOKEN").or_else(|| {
-        let text = kept(&file)?;
-        let line = text.lines().find_map(|line| line.strip_prefix("MANAGEMENT_TOKEN="))?;
-        Some(line.trim_matches(['"', '\'', ' ']).to_owned())
-    });
+/// Where `make run` keeps keys: `keys.env` in `LATCHKEY_HOME`.
+fn kept_file(get: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    let home = Reader::new(get).text("LATCHKEY_HOME").unwrap_or_else(|| ".latchkey".to_owned());
+    PathBuf::from(home).join("keys.env")
+}
+
+/// What it has of this name.
+pub(super) fn kept_value(
+    get: &dyn Fn(&str) -> Option<String>,
+    kept: &dyn Fn(&Path) -> Option<String>,
+    name: &str,
+) -> Option<String> {
+    let text = kept(&kept_file(get))?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))?;
+    Some(line.trim_matches(['"', '\'', ' ']).to_owned())
+}
+
+fn read_token(reader: &mut Reader<'_>, kept: Option<String>, file: &Path) -> Option<Secret> {
+    let tokens = reader.text("MANAGEMENT_TOKEN").or(kept);
     let first = tokens.as_deref().and_then(|tokens| tokens.split(',').next()).map(str::trim);
     let token = first.filter(|token| !token.is_empty()).map(|token| Secret::from(token.to_owned()));
     if token.is_none() {

@@ -1,10 +1,12 @@
 //! Two keys of a project: the second takes over while the first rests, and the first
 //! comes back.
 
+use latchkey_tests::process::binary;
 use latchkey_tests::stack::Stack;
 use latchkey_tests::workerd::{Worker, Workerd};
 use latchkey_tests::{fixture, keys};
 use serde_json::{Value, json};
+use std::process::Command;
 use std::time::Duration;
 
 const SECOND_KEY: &str = "sk-upstream-second";
@@ -30,6 +32,11 @@ async fn the_second_key_takes_over_while_the_first_rests_and_the_first_comes_bac
         client.keys_used().await,
         [fixture::UPSTREAM_KEY, fixture::UPSTREAM_KEY, SECOND_KEY, SECOND_KEY]
     );
+    let shown = client.standings(&[]);
+    let row = shown.lines().find(|line| line.contains(first.as_str().unwrap())).unwrap();
+    assert!(row.starts_with("example") && row.contains("rests"), "{shown}");
+    let shown: Value = serde_json::from_str(&client.standings(&["--json"])).unwrap();
+    assert_eq!(shown["isolate"]["providers"][0]["credential_id"], first, "{shown}");
     stack
         .until("the first key is used again", async || {
             // Often enough to see when, and not so often that there are many events.
@@ -87,6 +94,15 @@ impl Client {
         let answer = request.json(&body).send().await.unwrap().error_for_status().unwrap();
         let header = |name: &str| answer.headers()[name].to_str().unwrap().to_owned();
         (header("x-latchkey-provider"), header("x-latchkey-attempts").parse().unwrap())
+    }
+
+    /// As `latchkey edge` shows them.
+    fn standings(&self, options: &[&str]) -> String {
+        let mut latchkey = Command::new(binary("latchkey"));
+        latchkey.args(["edge", "--edge", &self.edge.url("")]).args(options);
+        let output = latchkey.envs(keys::edge_variables()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// What reached the upstream, oldest first.
