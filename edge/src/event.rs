@@ -158,6 +158,11 @@ impl Draft {
         self.event.status = status;
     }
 
+    /// Whether what goes to the client has a status of success.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.event.status)
+    }
+
     /// Whether it is unknown whose the request is.
     pub fn is_anonymous(&self) -> bool {
         self.event.token_id.is_none()
@@ -205,13 +210,16 @@ impl Draft {
                 ..event
             };
         }
-        let (completion, error) = match end {
-            End::Clean => (Completion::Complete, None),
-            End::Cut => (Completion::Truncated, Some(Code::UpstreamError)),
-            End::Stalled | End::Overran => (Completion::Truncated, Some(Code::UpstreamTimeout)),
-            End::ClientLeft => (Completion::Aborted, None),
+        let error = match end {
+            End::Clean | End::ClientLeft => None,
+            End::Cut => Some(Code::UpstreamError),
+            End::Stalled | End::Overran => Some(Code::UpstreamTimeout),
         };
-        Event { completion, error_code: error.map(|code| code.as_str().to_owned()), ..event }
+        Event {
+            completion: end.completion(),
+            error_code: error.map(|code| code.as_str().to_owned()),
+            ..event
+        }
     }
 }
 

@@ -48,6 +48,17 @@ pub enum End {
     ClientLeft,
 }
 
+impl End {
+    /// Of an answer of which nothing more is known.
+    pub fn completion(self) -> Completion {
+        match self {
+            Self::Clean => Completion::Complete,
+            Self::Cut | Self::Stalled | Self::Overran => Completion::Truncated,
+            Self::ClientLeft => Completion::Aborted,
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Observed {
     /// As answered, cut to [`shared::event::MAX_TEXT_LEN`].

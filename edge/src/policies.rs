@@ -15,6 +15,9 @@ use std::rc::Rc;
 const MAX_BODY_BYTES: u64 = 100 * 1024 * 1024;
 /// Largest that is read because a rule must: it is in memory meanwhile.
 const MAX_JUDGED_BYTES: u64 = 32 * 1024 * 1024;
+/// Largest that a route is chosen for: it is there four times at most, before another
+/// model is written into it and after, and as what a provider's rules judge.
+const MAX_ROUTED_BYTES: u64 = 16 * 1024 * 1024;
 
 /// Handles on them: what a request needs after its decision outlives the snapshot.
 #[derive(Clone)]
@@ -108,8 +111,12 @@ impl Policies {
         policy::check_body(self.carried(whose), endpoint, content_type, body)
     }
 
-    pub fn body_limit(&self, is_judged: bool) -> BodyLimit {
-        let own = if is_judged { MAX_JUDGED_BYTES } else { MAX_BODY_BYTES };
+    pub fn body_limit(&self, is_judged: bool, is_routed: bool) -> BodyLimit {
+        let own = match (is_judged, is_routed) {
+            (_, true) => MAX_ROUTED_BYTES,
+            (true, false) => MAX_JUDGED_BYTES,
+            (false, false) => MAX_BODY_BYTES,
+        };
         let least = self
             .readable()
             .filter_map(|(owner, policy)| policy.max_body_bytes.map(|max| (max, owner, policy)))

@@ -86,7 +86,7 @@ pub fn plan(permit: &Permit<'_>, head: &Head<'_>, means: Means<'_>, chance: u64)
     if is_routed {
         check_encoding(head.header("content-encoding"))?;
     }
-    let body_limit = policies.body_limit(permit.is_judged() || is_routed);
+    let body_limit = policies.body_limit(permit.is_judged(), is_routed);
     if head.content_length().is_some_and(|length| length > body_limit.bytes) {
         return Err(body_limit.refusal());
     }

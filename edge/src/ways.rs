@@ -279,8 +279,13 @@ impl Ways {
 
     /// Skips those whose key does not open.
     fn leg_from(&mut self, mut next: Next, means: Means<'_>) -> Option<Leg> {
+        let last = self.current;
         loop {
-            let Next::Ask { candidate, after_ms } = next else { return None };
+            let Next::Ask { candidate, after_ms } = next else {
+                // The one whose answer counts.
+                self.current = last;
+                return None;
+            };
             self.current = candidate;
             if let Some(leg) = self.leg(after_ms, means) {
                 return Some(leg);

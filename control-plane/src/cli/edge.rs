@@ -6,6 +6,7 @@ use crate::config::{self, EdgeApi};
 use crate::timestamp::Timestamp;
 use crate::{chance, clock};
 use clap::Args;
+use reqwest::redirect::Policy;
 use serde_json::Value;
 use shared::header;
 use shared::signed_call::Call;
@@ -17,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct Edge {
-    /// Where the edge answers [default: `EDGE_URL`, or port 8787 of this machine]
+    /// Where the edge answers [default: `EDGE_URL`, or `EDGE_PORT`, else 8787, of this machine]
     #[arg(long)]
     edge: Option<String>,
     /// For programs: what the edge says, as it is
@@ -29,11 +30,9 @@ pub(super) fn run(edge: &Edge) -> Result<(), Failure> {
     let kept = |path: &Path| std::fs::read_to_string(path).ok();
     let api = config::edge_api(&environment, &kept, edge.edge.as_deref())?;
     let told = block_on(ask(&api))??;
-    if edge.json {
-        print(&told);
-        return Ok(());
+    if told["status"].is_null() || told.get("snapshot").is_none() {
+        return Err(Failure::new(format!("what answers at {} is no edge", api.url)));
     }
-    let snapshot = &told["snapshot"];
     let isolate = told.get("isolate").ok_or_else(|| {
         Failure::new(format!(
             "{} answers, and does not take the signature: EDGE_INGEST_KEY must be one that it has, and the \
@@ -41,6 +40,11 @@ pub(super) fn run(edge: &Edge) -> Result<(), Failure> {
             api.url
         ))
     })?;
+    if edge.json {
+        print(&told);
+        return Ok(());
+    }
+    let snapshot = &told["snapshot"];
     let memory = isolate["memory_bytes"].as_u64().unwrap_or_default();
     print(format!(
         "snapshot {}, {} s old; {} MB of memory",
@@ -61,15 +65,22 @@ async fn ask(api: &EdgeApi) -> Result<Value, Failure> {
     let nonce = format!("{nonce:032x}");
     let call = Call { time, nonce: &nonce, method: "GET", path: PATH, body: b"" };
     let url = format!("{}{PATH}", api.url.as_str().trim_end_matches('/'));
-    let http = reqwest::Client::builder().timeout(PATIENCE).build().map_err(Failure::new)?;
+    // The signature is for this place only.
+    let http = reqwest::Client::builder()
+        .timeout(PATIENCE)
+        .redirect(Policy::none())
+        .build()
+        .map_err(Failure::new)?;
     let asked = http
         .get(url)
         .header(header::CALL_TIME, time)
         .header(header::CALL_NONCE, &nonce)
         .header(header::CALL_SIGNATURE, call.sign(api.keys.primary()));
-    let away = |error| Failure::new(format!("{} is not reached: {error}; is it an edge?", api.url));
+    let answer = asked.send().await;
+    let answer = answer.map_err(|error| Failure::new(format!("{} is not reached: {error}", api.url)))?;
     // 503 where it has no snapshot yet: it says so itself.
-    asked.send().await.map_err(away)?.json().await.map_err(away)
+    let told = answer.json().await;
+    told.map_err(|_| Failure::new(format!("what answers at {} is no edge", api.url)))
 }
 
 const COLUMNS: [Column; 5] = [
@@ -90,11 +101,12 @@ const COLUMNS: [Column; 5] = [
 fn state(standing: &Value, now: u64) -> (String, Option<u64>) {
     let until = |field: &Value| field.as_u64().filter(|&at| at > now);
     let breaker = &standing["breaker"];
+    let rests = until(&standing["cools_until"]);
     if let Some(at) = until(&breaker["until"]) {
-        return (format!("left out ({})", text(breaker, "times")), Some(at));
+        return (format!("left out ({})", text(breaker, "times")), Some(at).max(rests));
     }
-    if let Some(at) = until(&standing["cools_until"]) {
-        return ("rests".to_owned(), Some(at));
+    if rests.is_some() {
+        return ("rests".to_owned(), rests);
     }
     match (breaker["state"].as_str(), until(&standing["low_until"]), breaker["failures"].as_u64()) {
         (Some("open"), ..) => ("may be probed".to_owned(), None),
@@ -123,6 +135,7 @@ mod tests {
             (of(closed(0), 101, 0), "rests", Some(101)),
             (of(closed(0), 0, 200), "near its limit", Some(200)),
             (of(open(150), 101, 0), "left out (2)", Some(150)),
+            (of(open(150), 900, 0), "left out (2)", Some(900)),
             (of(open(100), 0, 0), "may be probed", None),
             (of(json!({"state": "probing", "since": 90, "times": 2}), 0, 0), "is probed", None),
         ] {

@@ -22,12 +22,16 @@ pub fn edge_api(
     url: Option<&str>,
 ) -> Result<EdgeApi, ConfigError> {
     let either = |name: &str| {
-        let set = get(name);
+        let set = get(name).filter(|set| !set.trim().is_empty());
         if name == "EDGE_INGEST_KEY" { set.or_else(|| kept_value(get, kept, name)) } else { set }
     };
     let mut reader = Reader::new(&either);
     let url = read_url(&mut reader, url);
     let keys = reader.keys("EDGE_INGEST_KEY");
+    if keys.is_none() {
+        reader
+            .problem("EDGE_INGEST_KEY", "is looked for in the environment and in keys.env of LATCHKEY_HOME");
+    }
     let api = url.zip(keys).map(|(url, keys)| EdgeApi { url, keys });
     reader.finish(api)
 }
@@ -37,7 +41,10 @@ fn read_url(reader: &mut Reader<'_>, flag: Option<&str>) -> Option<Url> {
         let port = reader.text("EDGE_PORT").unwrap_or_else(|| "8787".to_owned());
         format!("http://127.0.0.1:{port}")
     });
-    let url = Url::parse(&text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    let url = Url::parse(&text).ok().filter(|url| {
+        let is_plain = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+        is_plain && matches!(url.scheme(), "http" | "https")
+    });
     if url.is_none() {
         reader.problem("EDGE_URL", "must be an address such as https://edge.example.com");
     }
@@ -67,6 +74,9 @@ mod tests {
         assert_eq!(read(&set, Some("EDGE_INGEST_KEY=x"), None), found("https://e.example/"));
         assert_eq!(read(&set, None, Some("https://f.example")), found("https://f.example/"));
         assert!(read(&[], None, None).unwrap_err().contains("EDGE_INGEST_KEY"));
-        assert!(read(&set, None, Some("ftp://x")).unwrap_err().contains("EDGE_URL"));
+        assert_eq!(read(&[("EDGE_INGEST_KEY", "")], Some(&file), None), found("http://127.0.0.1:8787/"));
+        for url in ["ftp://x", "https://x/edge", "https://x?a=b", "https://a:b@x"] {
+            assert!(read(&set, None, Some(url)).unwrap_err().contains("EDGE_URL"), "{url}");
+        }
     }
 }

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use shared::id::UnixMs;
 
-const FAILURES_TO_OPEN: u32 = 5;
+pub const FAILURES_TO_OPEN: u32 = 5;
 const FIRST_OPEN_MS: u64 = 5_000;
 const LONGEST_OPEN_MS: u64 = 60_000;
 /// A probe of which nothing was heard for so long is over.
@@ -59,11 +59,17 @@ impl Breaker {
         };
     }
 
-    /// So many answers in a row began and broke off.
-    pub fn broke_off(&mut self, in_a_row: u32, now: UnixMs) {
-        if in_a_row >= FAILURES_TO_OPEN && !matches!(self, Self::Open { .. }) {
-            *self = open(in_a_row - FAILURES_TO_OPEN + 1, now);
-        }
+    /// An answer that had begun broke off, as those before it.
+    pub fn broke_off(&mut self, now: UnixMs) {
+        *self = match *self {
+            Self::Closed { failures: _ } => open(1, now),
+            Self::Open { .. } => return,
+            Self::Probing { since: _, times } => open(times.saturating_add(1), now),
+        };
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. })
     }
 
     pub fn answered(&mut self) {

@@ -1,7 +1,7 @@
 //! What an isolate knows of how providers fare, by credential and target. Only of
 //! those that gave cause: while all is well there is nothing here.
 
-use super::breaker::Breaker;
+use super::breaker::{Breaker, FAILURES_TO_OPEN};
 use super::happened::{Fault, Happened};
 use super::key::{Key, Named};
 use super::signs::Signs;
@@ -115,7 +115,7 @@ impl Standings {
         let Some(standing) = standing else { return };
         if happened == Happened::Unusable {
             standing.breaker.given_up();
-        } else if is_answer {
+        } else if is_answer && !standing.always_breaks_off() {
             standing.breaker.answered();
         }
         if fault.is_none() && standing.cools_until <= now {
@@ -129,6 +129,9 @@ impl Standings {
     /// An answer came to its end.
     pub fn completed(&mut self, key: Key) {
         if let Some(standing) = self.0.peek_mut(&key) {
+            if standing.always_breaks_off() {
+                standing.breaker.answered();
+            }
             standing.broken = 0;
         }
     }
@@ -185,9 +188,20 @@ impl Standing {
     }
 
     fn broke_off(&mut self, now: UnixMs) {
-        self.broken = self.broken.saturating_add(1);
-        self.breaker.broke_off(self.broken, now);
         self.cools(0, now);
+        // Of those that began before it was open, one counts.
+        if self.breaker.is_open() {
+            return;
+        }
+        self.broken = self.broken.saturating_add(1);
+        if self.always_breaks_off() {
+            self.breaker.broke_off(now);
+        }
+    }
+
+    /// Then that one begins to answer says nothing.
+    fn always_breaks_off(&self) -> bool {
+        self.broken >= FAILURES_TO_OPEN
     }
 
     fn limited(&mut self, signs: Signs, now: UnixMs) {

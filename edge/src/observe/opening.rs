@@ -52,8 +52,13 @@ impl Opening {
 pub(super) fn first_data(bytes: &[u8]) -> Option<&[u8]> {
     let end = bytes.iter().rposition(|&byte| byte == b'\n' || byte == b'\r')?;
     let lines = bytes.get(..end)?.split(|&byte| byte == b'\n' || byte == b'\r');
-    let mut data = lines.filter_map(|line| line.strip_prefix(b"data:"));
+    let mut data = lines.filter_map(|line| without_bom(line).strip_prefix(b"data:"));
     data.next().map(<[u8]>::trim_ascii)
+}
+
+/// One may come before the first line.
+fn without_bom(line: &[u8]) -> &[u8] {
+    line.strip_prefix(&[0xef, 0xbb, 0xbf]).unwrap_or(line)
 }
 
 /// In the form of any provider: `{"error": ...}`, or `{"type": "error", ...}`.
@@ -89,6 +94,7 @@ mod tests {
         );
         assert_eq!(seen(&["data: {\"error\":null}\n"]), [Seen::Good]);
         assert_eq!(seen(&["data: [DONE]\n"]), [Seen::Good]);
+        assert_eq!(seen(&["\u{feff}data: {\"error\":{}}\n"]), [Seen::Faulty]);
         assert_eq!(seen(&[&"x".repeat(MAX_LEN + 1)]), [Seen::Good]);
     }
 

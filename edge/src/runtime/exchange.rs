@@ -16,7 +16,7 @@ use crate::observe::joined::Told;
 use crate::observe::opening::Opening;
 use crate::observe::request::Edit;
 use crate::observe::strip::Strip;
-use crate::observe::{End, Observer, request};
+use crate::observe::{End, Observed, Observer, request};
 use crate::policies::{BodyLimit, Whose};
 use crate::refusal::Refusal;
 use crate::route::{self, Judge, Plan};
@@ -419,17 +419,26 @@ impl Exchange {
         events::record(host, &context, event);
     }
 
+    /// An answer that had begun well is over, and others will want to know how.
+    fn judge_end(&self, end: End, observed: Option<&Observed>, is_joined: bool) {
+        let Some(host) = isolate::current().filter(|_| self.ways.may_retry() && self.draft.is_success())
+        else {
+            return;
+        };
+        let completion = observed.map_or(end.completion(), |observed| observed.completion);
+        match completion {
+            Completion::Complete => self.ways.completed(&host.isolate.balance),
+            // Of one that may be gone on with it was told when it broke off.
+            Completion::Truncated if !is_joined && end != End::Overran => {
+                let happened = Happened::BrokeOff { is_silent: end == End::Stalled };
+                self.ways.ended(happened, Signs::default(), host.isolate.means(now()));
+            }
+            Completion::Truncated | Completion::Aborted | Completion::Refused => {}
+        }
+    }
+
     fn ended(mut self, how: u8, mut passed: Passed) -> Ended {
         let (end, now) = (end(how), now());
-        if matches!(end, End::Cut | End::Stalled)
-            && self.ways.may_retry()
-            && self.answer.mode() != Mode::Join
-            && let Some(host) = isolate::current()
-        {
-            // It had begun well, and others will want to know.
-            let happened = Happened::BrokeOff { is_silent: end == End::Stalled };
-            self.ways.ended(happened, Signs::default(), host.isolate.means(now));
-        }
         if self.broke.is_some() {
             // Who was to go on with it was still asked.
             let outcome = if end == End::Overran { Outcome::TimedOut } else { Outcome::Abandoned };
@@ -437,7 +446,8 @@ impl Exchange {
             self.draft_attempt(attempt);
             self.judged(None, Signs::default());
         }
-        let (ending, observed) = self.answer.end(end, how == UNSEEN);
+        let is_joined = self.answer.mode() == Mode::Join;
+        let (ending, observed) = mem::take(&mut self.answer).end(end, how == UNSEEN);
         if let Ending::Close(rest) = &ending {
             passed.bytes_out += rest.len() as u64;
         }
@@ -445,12 +455,7 @@ impl Exchange {
             let text_bytes = observed.as_ref().and_then(|observed| observed.text_bytes);
             self.draft.answered_by(answering, text_bytes);
         }
-        if end == End::Clean
-            && observed.as_ref().is_none_or(|observed| observed.completion == Completion::Complete)
-            && let Some(host) = isolate::current().filter(|_| self.ways.may_retry())
-        {
-            self.ways.completed(&host.isolate.balance);
-        }
+        self.judge_end(end, observed.as_ref(), is_joined);
         if let Some(capture) = &mut self.capture {
             if how == UNSEEN {
                 capture.response_is_cut();

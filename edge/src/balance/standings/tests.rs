@@ -207,15 +207,23 @@ fn who_always_begins_and_never_ends_is_left_out() {
     ended(&mut standings, OK, Signs::default(), now);
     ended(&mut standings, broke, Signs::default(), now);
     assert_eq!(health(&standings, now), Health::UnwellUntil(now + 10_000));
-    // The next one comes to its end.
+    // Many that began before do not make it longer, nor does one that only begins end it.
+    for _ in 0..20 {
+        ended(&mut standings, broke, Signs::default(), now);
+        ended(&mut standings, OK, Signs::default(), now);
+    }
+    assert_eq!(health(&standings, now), Health::UnwellUntil(now + 10_000));
+    // The next probe comes to its end; until then there is one.
     now += 10_000;
     standings.began(key(1), now);
     ended(&mut standings, OK, Signs::default(), now);
+    assert_eq!(health(&standings, now), Health::UnwellUntil(now));
     standings.completed(key(1));
-    for _ in 0..4 {
-        ended(&mut standings, broke, Signs::default(), now);
+    for _ in 0..5 {
         assert_eq!(health(&standings, now), Health::Well);
+        ended(&mut standings, broke, Signs::default(), now);
     }
+    assert_eq!(health(&standings, now), Health::UnwellUntil(now + 5_000));
     standings.completed(key(2));
     assert_eq!(standings.all().count(), 1);
 }

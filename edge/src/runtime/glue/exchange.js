@@ -281,7 +281,11 @@ class Exchange {
       // What is wrong with the request may not be wrong elsewhere.
       this.expect(this.leg.firstByteMs);
       const read = readUpTo(upstream.clone().body, SMALL_ANSWER).catch(() => undefined);
-      const copy = await this.unlessStopped(this.unlessSilent(read));
+      const copy = await this.unlessStopped(this.unlessSilent(read)).catch((error) => {
+        if (this.how !== undefined) throw error;
+        // Its status tells enough.
+        this.word = undefined;
+      });
       this.silence = Infinity;
       if (copy !== undefined) this.refusal = new Uint8Array(copy);
     }
@@ -398,6 +402,7 @@ class Exchange {
     } else if (this.isLengthKept && length <= SMALL_ANSWER) {
       this.expect(this.leg.idleMs);
       first = await this.unlessStopped(this.reader.read(new Uint8Array(length)));
+      this.silence = Infinity;
       if (first.value?.byteLength === length) {
         const taken = this.take(first.value, mode);
         const rest = this.end(CLEAN);
@@ -431,7 +436,8 @@ class Exchange {
     try {
       for (let buffer, next = first; ; next = undefined) {
         if (next === undefined && this.held.length > 0) next = { value: this.held.shift(), done: false };
-        if (next === undefined) {
+        const isRead = next === undefined;
+        if (isRead) {
           this.expect(this.leg.idleMs);
           const reading = reader.read(buffer ?? new Uint8Array(PIECE));
           next = await (mode === JOIN ? this.unlessSilent(reading) : reading);
@@ -440,7 +446,8 @@ class Exchange {
         if (next.done) return CLEAN;
         const written = writer.write(this.take(next.value, mode)).then(() => true, () => this.stop(LEFT));
         if (!(await Promise.race([written, this.stopped])) || this.isRefused) throw new Error("stopped");
-        buffer = new Uint8Array(next.value.buffer);
+        // What was held before has a buffer just as long as itself.
+        if (isRead) buffer = new Uint8Array(next.value.buffer);
       }
     } catch {
       reader.cancel().catch(() => {});
