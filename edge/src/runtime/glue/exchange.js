@@ -261,7 +261,11 @@ class Exchange {
       };
       this.giveUp = giveUp;
       // What is given up may end when another is awaited.
-      coming.then(resolve, reject).finally(() => { if (this.giveUp === giveUp) this.giveUp = undefined; });
+      const over = (then) => (value) => {
+        if (this.giveUp === giveUp) this.giveUp = undefined;
+        then(value);
+      };
+      coming.then(over(resolve), over(reject));
     });
   }
 
