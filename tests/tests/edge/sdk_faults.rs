@@ -79,8 +79,26 @@ async fn start() -> EdgeStack {
     EdgeStack::timed(timeouts, StreamUsage::Ask).await
 }
 
+/// What all SDKs told of their answers to `cases`: those that the program `name` has for
+/// Node, and for Python. To be called in a runtime with several threads.
+pub(crate) fn look_at_all(edge: &EdgeStack, name: &str, cases: &[Value]) -> Vec<Value> {
+    let program = |runtime: &str, ending: &str| {
+        let mut command = Command::new(root().join(runtime));
+        command.arg(format!("{name}.{ending}"));
+        command
+    };
+    let node = program("node_modules/.bin/node", "mjs");
+    let python = program("tests/sdk/.venv/bin/python", "py");
+    tokio::task::block_in_place(|| {
+        std::thread::scope(|scope| {
+            let node = scope.spawn(|| look(edge, node, cases));
+            [look(edge, python, cases), node.join().unwrap()].concat()
+        })
+    })
+}
+
 /// What the SDKs that `command` has told of their answers to `cases`, a line each.
-pub(crate) fn look(edge: &EdgeStack, mut command: Command, cases: &[Value]) -> Vec<Value> {
+fn look(edge: &EdgeStack, mut command: Command, cases: &[Value]) -> Vec<Value> {
     command.current_dir(root().join("tests/sdk"));
     command.env("BASE_URL", edge.workerd.url("")).env("TOKEN", &edge.token);
     let output = command.env("CASES", json!(cases).to_string()).output().unwrap();
@@ -106,18 +124,9 @@ async fn wrong(edge: &EdgeStack, told: &Value) -> Option<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_sdk_raises_where_the_answer_is_not_whole() {
     let edge = start().await;
-    let mut node = Command::new(root().join("node_modules/.bin/node"));
-    node.arg("faults.mjs");
-    let mut python = Command::new(root().join("tests/sdk/.venv/bin/python"));
-    python.arg("faults.py");
     let cases: Vec<Value> =
         CASES.iter().map(|(options, stream, _)| json!({"options": options, "stream": stream})).collect();
-    let told = tokio::task::block_in_place(|| {
-        std::thread::scope(|scope| {
-            let node = scope.spawn(|| look(&edge, node, &cases));
-            [look(&edge, python, &cases), node.join().unwrap()].concat()
-        })
-    });
+    let told = look_at_all(&edge, "faults", &cases);
     assert_eq!(told.len(), 5 * CASES.len());
     let mut wrong_ones = Vec::new();
     for told in &told {

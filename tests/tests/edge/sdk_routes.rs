@@ -2,18 +2,16 @@
 //! answer where the first that was asked fails, and each SDK's own error where the
 //! client is at fault.
 
-use crate::sdk_faults::look;
+use crate::sdk_faults::look_at_all;
 use latchkey_tests::edge::EdgeStack;
 use latchkey_tests::fixture;
 use latchkey_tests::keys;
-use latchkey_tests::process::root;
 use serde_json::{Value, json};
 use shared::event::{Completion, Event};
 use shared::id;
 use shared::provider::Api;
 use shared::sealed::{Binding, Sealed};
 use shared::snapshot::config::{Credential, Project, Providers};
-use std::process::Command;
 
 const ANSWER: &str = "Hello! You said: \"Open, please\". \
      I am the example upstream, so no model was asked and nothing was spent.";
@@ -205,16 +203,7 @@ async fn each_sdk_gets_its_answer_where_the_first_fails_and_its_own_error_where_
     let edge = start(&tries).await;
     let cases: Vec<Value> =
         tries.iter().map(|one| json!({"sdk": one.sdk, "model": one.model(), "stream": one.stream})).collect();
-    let mut node = Command::new(root().join("node_modules/.bin/node"));
-    node.arg("routes.mjs");
-    let mut python = Command::new(root().join("tests/sdk/.venv/bin/python"));
-    python.arg("routes.py");
-    let told = tokio::task::block_in_place(|| {
-        std::thread::scope(|scope| {
-            let node = scope.spawn(|| look(&edge, node, &cases));
-            [look(&edge, python, &cases), node.join().unwrap()].concat()
-        })
-    });
+    let told = look_at_all(&edge, "routes", &cases);
     assert_eq!(told.len(), tries.len(), "{told:?}");
     let log = edge.upstream.log().await;
     for one in &tries {

@@ -1,15 +1,13 @@
 //! SDKs through routes whose first target fails: what the second answers is a stream
 //! that opens with the call of a tool, or JSON by a schema, and the SDK has it whole.
 
-use crate::sdk_faults::look;
+use crate::sdk_faults::look_at_all;
 use crate::sdk_routes::SDKS;
 use latchkey_tests::edge::EdgeStack;
 use latchkey_tests::fixture;
-use latchkey_tests::process::root;
 use serde_json::{Value, json};
 use shared::event::{Completion, Event};
 use shared::provider::Api;
-use std::process::Command;
 
 /// What is wanted, what the first target does, and the status of its answer.
 const CASES: [(&str, &str, u16); 3] =
@@ -98,16 +96,7 @@ async fn each_sdk_gets_calls_and_objects_whole_from_the_second_target() {
     let edge = start(&tries).await;
     let cases: Vec<Value> =
         tries.iter().map(|one| json!({"sdk": one.sdk, "model": one.model(), "wants": one.wants})).collect();
-    let mut node = Command::new(root().join("node_modules/.bin/node"));
-    node.arg("tools.mjs");
-    let mut python = Command::new(root().join("tests/sdk/.venv/bin/python"));
-    python.arg("tools.py");
-    let told = tokio::task::block_in_place(|| {
-        std::thread::scope(|scope| {
-            let node = scope.spawn(|| look(&edge, node, &cases));
-            [look(&edge, python, &cases), node.join().unwrap()].concat()
-        })
-    });
+    let told = look_at_all(&edge, "tools", &cases);
     assert_eq!(told.len(), tries.len(), "{told:?}");
     let log = edge.upstream.log().await;
     for one in &tries {
